@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The bootstrap channel: a stream socketpair between a client and the manager that it forked.
+//!
+//! For each connection of its RPC session, the client makes a socketpair, keeps one end and sends
+//! the other over the bootstrap socket in one message: one to four bytes of any value and exactly
+//! one `SCM_RIGHTS` descriptor. This is what Android's `ARpcServer_newBootstrap` and
+//! `ARpcSession_setupPreconnectedClient` users do.
+
+use crate::server::Server;
+use crate::{Error, WIRE_VERSION};
+use rsbinder::rpc::transport::UnixTransport;
+use rsbinder::rpc::{FileDescriptorTransportMode, RpcClientConfig, RpcSession, RpcTransport};
+use rustix::net::{
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags,
+    SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType,
+};
+use std::io::{IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+/// Descriptors taken from one message, so that an odd client's are closed and not truncated.
+const MAX_FDS: usize = 16;
+/// Bytes of payload that a bootstrap message may carry.
+const MAX_BYTES: usize = 4;
+
+/// Connections that callers open for themselves by default: two to call, two to be called on.
+const CONNECTIONS: u32 = 2;
+
+/// Serves connections that arrive over `socket` until its other end is closed.
+///
+/// A message that is not of the right form is logged and its descriptors are closed; the channel
+/// goes on.
+///
+/// # Errors
+/// If reading the socket fails with anything but end of file.
+pub fn serve(socket: impl AsFd, server: &Server) -> Result<(), Error> {
+    while let Some(fd) = receive(socket.as_fd())? {
+        match prepare(&fd).and_then(|()| {
+            UnixTransport::from_owned_fd(fd)
+                .map_err(|e| Error::io("adopt the connection", std::io::Error::from(e)))
+        }) {
+            Ok(transport) => server.serve(Box::new(transport)),
+            Err(e) => log::warn!("bootstrap: connection dropped: {}", chain(&e)),
+        }
+    }
+    Ok(())
+}
+
+/// The next connection, or `None` at the end of the channel.
+fn receive(socket: BorrowedFd<'_>) -> Result<Option<OwnedFd>, Error> {
+    loop {
+        let mut bytes = [0u8; MAX_BYTES];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FDS))];
+        let mut control = RecvAncillaryBuffer::new(&mut space);
+        let got = match rustix::net::recvmsg(
+            socket,
+            &mut [IoSliceMut::new(&mut bytes)],
+            &mut control,
+            RecvFlags::CMSG_CLOEXEC,
+        ) {
+            Ok(got) => got,
+            Err(rustix::io::Errno::INTR) => continue,
+            // The client died with bytes of ours unread: the same as its closing.
+            Err(rustix::io::Errno::CONNRESET) => return Ok(None),
+            Err(e) => return Err(Error::io("read the bootstrap socket", e)),
+        };
+        let mut fds: Vec<OwnedFd> = control
+            .drain()
+            .filter_map(|message| match message {
+                RecvAncillaryMessage::ScmRights(fds) => Some(fds),
+                _ => None,
+            })
+            .flatten()
+            .collect();
+        if got.bytes == 0 && fds.is_empty() {
+            return Ok(None);
+        }
+        match (
+            fds.pop(),
+            fds.is_empty(),
+            got.flags.contains(ReturnFlags::CTRUNC),
+        ) {
+            (Some(fd), true, false) => return Ok(Some(fd)),
+            (fd, _, truncated) => log::warn!(
+                "bootstrap: message dropped: it must carry exactly one descriptor, not {}{}",
+                fds.len() + usize::from(fd.is_some()),
+                if truncated { " or more" } else { "" }
+            ),
+        }
+    }
+}
+
+/// Checks that `fd` is a connected Unix stream socket, and makes it blocking: clients of Android's
+/// library send it non-blocking, and a session over such a socket would hang.
+fn prepare(fd: &OwnedFd) -> Result<(), Error> {
+    let kind = rustix::net::sockopt::socket_type(fd)
+        .map_err(|e| Error::io("a connection must be a socket", e))?;
+    let family = rustix::net::sockopt::socket_domain(fd)
+        .map_err(|e| Error::io("a connection must be a socket", e))?;
+    if kind != SocketType::STREAM || family != AddressFamily::UNIX {
+        return Err(Error::io(
+            format!(
+                "a connection must be a Unix stream socket, not family {family:?} type {kind:?}"
+            ),
+            rustix::io::Errno::PROTOTYPE,
+        ));
+    }
+    rustix::io::ioctl_fionbio(fd, false).map_err(|e| Error::io("make a connection blocking", e))
+}
+
+/// Opens a session with the server at the other end of the bootstrap `socket`.
+///
+/// The session has two connections for calls and two for callbacks, and may pass descriptors.
+///
+/// # Errors
+/// If the socket is closed, or the server does not answer the handshake.
+pub fn connect(socket: &OwnedFd) -> Result<RpcSession, Error> {
+    let config = RpcClientConfig::new(WIRE_VERSION, || {
+        let fd = send_connection(socket.as_fd()).map_err(|e| {
+            log::error!("{}", chain(&e));
+            rsbinder::StatusCode::DeadObject
+        })?;
+        Ok(Box::new(UnixTransport::from_owned_fd(fd)?) as Box<dyn RpcTransport>)
+    })
+    .fd_mode(FileDescriptorTransportMode::Unix)
+    .outgoing_connections(CONNECTIONS)
+    .incoming_connections(CONNECTIONS);
+    RpcSession::setup_client_android13plus_with_config(config)
+        .map_err(Error::rpc("set up a session over the bootstrap socket"))
+}
+
+/// Makes a connection: sends one end of a new socketpair, returns the other.
+fn send_connection(socket: BorrowedFd<'_>) -> Result<OwnedFd, Error> {
+    let (ours, theirs) = rustix::net::socketpair(
+        AddressFamily::UNIX,
+        SocketType::STREAM,
+        SocketFlags::CLOEXEC,
+        None,
+    )
+    .map_err(|e| Error::io("socketpair", e))?;
+    let rights = [theirs.as_fd()];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    control.push(SendAncillaryMessage::ScmRights(&rights));
+    rustix::net::sendmsg(
+        socket,
+        &[IoSlice::new(&[0u8; MAX_BYTES])],
+        &mut control,
+        SendFlags::NOSIGNAL,
+    )
+    .map_err(|e| Error::io("pass a connection over the bootstrap socket", e))?;
+    Ok(ours)
+}
+
+/// An error and its causes in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        next = cause.source();
+    }
+    text
+}

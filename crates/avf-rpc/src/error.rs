@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What can go wrong while a channel is set up.
+
+use std::io;
+
+/// A channel could not be set up or used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A system call on the named object failed.
+    #[error("{what}")]
+    Io {
+        /// What was being done, with the value concerned.
+        what: String,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// The RPC binder library refused; the text says at which step.
+    #[error("{what}: RPC binder status {status:?}")]
+    Rpc {
+        /// What was being done.
+        what: &'static str,
+        /// The library's status.
+        status: rsbinder::StatusCode,
+    },
+    /// The peer of a hybrid vsock socket did not accept the connection.
+    #[error("vsock port {port} of the guest refused the connection: nothing listens there")]
+    Refused {
+        /// The port in the guest.
+        port: u32,
+    },
+}
+
+impl Error {
+    /// Wraps an I/O error with what was being done.
+    pub(crate) fn io(what: impl Into<String>, source: impl Into<io::Error>) -> Self {
+        Self::Io {
+            what: what.into(),
+            source: source.into(),
+        }
+    }
+
+    /// Wraps a status of the RPC library.
+    pub(crate) fn rpc(what: &'static str) -> impl FnOnce(rsbinder::StatusCode) -> Self {
+        move |status| Self::Rpc { what, status }
+    }
+}

@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: Apache-2.0
+//! A server for the programs of one guest.
+//!
+//! Over a kernel vsock the peer's CID is checked. Over hybrid vsock the guest's connections arrive
+//! from the user-space vsock device of that VM on a Unix socket; there the peer's process must be
+//! that device.
+
+use crate::Error;
+use crate::accept::AcceptLoop;
+use crate::server::Server;
+use rsbinder::rpc::transport::{UnixTransport, VsockTransport};
+use rustix::net::sockopt::socket_peercred;
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use vsock::{VMADDR_CID_ANY, VsockAddr, VsockListener, VsockStream};
+
+/// A running server for one guest. Dropping it ends its sessions and joins its threads.
+#[derive(Debug)]
+pub struct GuestServer {
+    // Field order is drop order: first no new connections, then none at all.
+    _accept: AcceptLoop,
+    server: Arc<Server>,
+    socket_file: Option<PathBuf>,
+}
+
+impl GuestServer {
+    /// Listens on the kernel vsock `port` of the host and serves the guest with CID `cid`, no one
+    /// else.
+    ///
+    /// # Errors
+    /// If the port is taken, is under 1024 without `CAP_NET_BIND_SERVICE`, or the kernel has no
+    /// vsock.
+    pub fn on_vsock(server: Server, cid: u32, port: u32) -> Result<Self, Error> {
+        let listener = VsockListener::bind(&VsockAddr::new(VMADDR_CID_ANY, port))
+            .map_err(|e| Error::io(format!("listen on vsock port {port}"), e))?;
+        let server = Arc::new(server);
+        let serving = Arc::clone(&server);
+        let accept = AcceptLoop::start("guest-accept", listener, move |listener| {
+            match listener.accept() {
+                Ok((stream, peer)) if peer.cid() == cid => {
+                    match VsockTransport::from_stream(stream) {
+                        Ok(transport) => serving.serve(Box::new(transport)),
+                        Err(e) => log::warn!("vsock port {port}: connection dropped: {e}"),
+                    }
+                }
+                Ok((_, peer)) => log::warn!(
+                    "vsock port {port}: CID {} refused, this port serves CID {cid} only",
+                    peer.cid()
+                ),
+                Err(e) => log::warn!("vsock port {port}: accept: {e}"),
+            }
+        })?;
+        Ok(Self {
+            _accept: accept,
+            server,
+            socket_file: None,
+        })
+    }
+
+    /// Serves the guest whose vsock device is the process `device_pid`, on the Unix socket
+    /// `{prefix}_{port}`, the place where such a device looks for the host's port `port`.
+    ///
+    /// # Errors
+    /// If the socket cannot be made.
+    pub fn on_hybrid_vsock(
+        server: Server,
+        prefix: &Path,
+        port: u32,
+        device_pid: i32,
+    ) -> Result<Self, Error> {
+        let path = hybrid_path(prefix, port);
+        let listener = UnixListener::bind(&path)
+            .map_err(|e| Error::io(format!("listen on {}", path.display()), e))?;
+        let server = Arc::new(server);
+        let serving = Arc::clone(&server);
+        let accept = AcceptLoop::start("guest-accept", listener, move |listener| {
+            match listener.accept().and_then(|(stream, _)| {
+                let peer = socket_peercred(&stream)?.pid.as_raw_nonzero().get();
+                Ok((stream, peer))
+            }) {
+                Ok((stream, peer)) if peer == device_pid => {
+                    match UnixTransport::from_stream(stream) {
+                        Ok(transport) => serving.serve(Box::new(transport)),
+                        Err(e) => log::warn!("guest port {port}: connection dropped: {e}"),
+                    }
+                }
+                Ok((_, peer)) => log::warn!(
+                    "guest port {port}: process {peer} refused, only the VM's vsock device \
+                     (process {device_pid}) may connect"
+                ),
+                Err(e) => log::warn!("guest port {port}: accept: {e}"),
+            }
+        })?;
+        Ok(Self {
+            _accept: accept,
+            server,
+            socket_file: Some(path),
+        })
+    }
+
+    /// Ends every session of the guest; new connections are still accepted until the drop.
+    pub fn end_sessions(&self) {
+        self.server.terminate();
+    }
+}
+
+impl Drop for GuestServer {
+    fn drop(&mut self) {
+        if let Some(path) = &self.socket_file {
+            // Already gone if the VM's directory was removed first.
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
+/// Where a user-space vsock device with the socket `prefix` looks for the host's `port`.
+#[must_use]
+pub fn hybrid_path(prefix: &Path, port: u32) -> PathBuf {
+    let mut name = prefix.as_os_str().to_owned();
+    name.push(format!("_{port}"));
+    PathBuf::from(name)
+}
+
+/// Connects to `port` of the guest with CID `cid` over the kernel's vsock.
+///
+/// # Errors
+/// If nothing listens there, or the guest is gone.
+pub fn connect_vsock(cid: u32, port: u32) -> Result<VsockStream, Error> {
+    VsockStream::connect(&VsockAddr::new(cid, port))
+        .map_err(|e| Error::io(format!("connect to vsock port {port} of CID {cid}"), e))
+}
+
+/// Connects to `port` of a guest through its user-space vsock device, which listens at `prefix`.
+///
+/// The exchange is `CONNECT port\n`, answered by `OK n\n`; a closed port is answered by end of
+/// file.
+///
+/// # Errors
+/// [`Error::Refused`] if nothing listens there; [`Error::Io`] if the device is gone.
+pub fn connect_hybrid(prefix: &Path, port: u32) -> Result<UnixStream, Error> {
+    let what = || format!("connect to port {port} through {}", prefix.display());
+    let stream = UnixStream::connect(prefix).map_err(|e| Error::io(what(), e))?;
+    (&stream)
+        .write_all(format!("CONNECT {port}\n").as_bytes())
+        .map_err(|e| Error::io(what(), e))?;
+    // One byte at a time: a byte behind the line already belongs to the connection.
+    let mut line = Vec::new();
+    let mut one = BufReader::with_capacity(1, &stream);
+    loop {
+        let chunk = one.fill_buf().map_err(|e| Error::io(what(), e))?;
+        let Some(&byte) = chunk.first() else {
+            return Err(Error::Refused { port });
+        };
+        one.consume(1);
+        if byte == b'\n' {
+            break;
+        }
+        line.push(byte);
+        if line.len() > 32 {
+            break;
+        }
+    }
+    if line.starts_with(b"OK ") {
+        drop(one);
+        Ok(stream)
+    } else {
+        let text = String::from_utf8_lossy(&line).into_owned();
+        Err(Error::io(
+            what(),
+            std::io::Error::new(std::io::ErrorKind::InvalidData, format!("answer {text:?}")),
+        ))
+    }
+}

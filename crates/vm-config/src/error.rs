@@ -1,0 +1,305 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Errors, and how those of the JSON reader become ours.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde_json::error::Category;
+
+/// Why a configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The configuration file cannot be opened or read.
+    #[error(
+        "cannot read the VM configuration {}; check the path and its permissions",
+        .file.display()
+    )]
+    Read {
+        /// The configuration file.
+        file: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+
+    /// The configuration file is larger than [`MAX_FILE_SIZE`](crate::MAX_FILE_SIZE).
+    #[error(
+        "{} is larger than {} bytes, which no VM configuration is; name the JSON file",
+        .file.display(), crate::MAX_FILE_SIZE
+    )]
+    TooLarge {
+        /// The configuration file.
+        file: PathBuf,
+    },
+
+    /// The configuration file is not text.
+    #[error(
+        "{} is not UTF-8 text from byte {offset} on; store it as UTF-8",
+        .file.display()
+    )]
+    NotUtf8 {
+        /// The configuration file.
+        file: PathBuf,
+        /// The number of good bytes before the first bad one.
+        offset: usize,
+    },
+
+    /// The text is not JSON.
+    #[error(
+        "{at}: not valid JSON: {problem}; correct it there (JSON has no comments and no trailing commas)"
+    )]
+    Syntax {
+        /// Where.
+        at: Location,
+        /// What the JSON reader says.
+        problem: String,
+    },
+
+    /// A key is not part of the format.
+    #[error("{at}: unknown key `{key}`; the nearest known key is `{nearest}`, all known here are: {}", .known.join(", "))]
+    UnknownKey {
+        /// Where.
+        at: Location,
+        /// The key, shortened if it is very long.
+        key: String,
+        /// The known key that looks most like it.
+        nearest: String,
+        /// All keys that may stand at this place.
+        known: Vec<String>,
+    },
+
+    /// A value, or a combination of values, is not allowed.
+    #[error("{at}: {problem}")]
+    Value {
+        /// Where.
+        at: Location,
+        /// The value and what to do.
+        problem: String,
+    },
+
+    /// A file that the configuration names cannot be opened.
+    #[error(
+        "cannot open {role} {} for {}; check the path (a relative one starts at the configuration's directory) and its permissions",
+        .file.display(),
+        if *.writable { "reading and writing" } else { "reading" }
+    )]
+    Open {
+        /// What the file is for.
+        role: String,
+        /// The file.
+        file: PathBuf,
+        /// Whether it was to be opened for writing, too.
+        writable: bool,
+        /// What the system says.
+        source: io::Error,
+    },
+
+    /// A directory stands where a file must.
+    #[error("{role} {} is a directory; name a file", .file.display())]
+    Directory {
+        /// What the file is for.
+        role: String,
+        /// The directory.
+        file: PathBuf,
+    },
+
+    /// More files than one binder call can carry.
+    #[error(
+        "the VM has {count} files, but at most {} can be sent to a manager; put partitions together into whole-disk images",
+        crate::MAX_FILES
+    )]
+    TooManyFiles {
+        /// The number of files that the configuration names.
+        count: usize,
+    },
+}
+
+/// A place in a configuration.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Location {
+    /// The configuration file, if the text came from one.
+    pub file: Option<PathBuf>,
+    /// Line and column (in bytes), both from 1, of where the reader saw the fault: mostly the last
+    /// character of what is wrong. `None` if it is not one place that is wrong.
+    pub position: Option<(usize, usize)>,
+}
+
+impl fmt::Display for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.file, self.position) {
+            (Some(file), Some((line, column))) => {
+                write!(f, "{}:{line}:{column}", file.display())
+            }
+            (Some(file), None) => write!(f, "{}", file.display()),
+            (None, Some((line, column))) => write!(f, "line {line}, column {column}"),
+            (None, None) => f.write_str("VM configuration"),
+        }
+    }
+}
+
+/// Why a single value is refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ValueError {
+    /// `memory_mib` is zero, negative or too large.
+    #[error("memory_mib is {0}; give 1 to {max} MiB, or leave it out for the default", max = i32::MAX)]
+    Memory(i64),
+
+    /// `platform_version` is no SemVer requirement.
+    #[error(
+        "platform_version is {text:?}, which is no SemVer requirement ({reason}); give one such as \"~1.0\""
+    )]
+    PlatformVersion {
+        /// The value, shortened if it is very long.
+        text: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+
+    /// A partition's label does not fit into a GPT.
+    #[error(
+        "the partition label {label:?} has {units} UTF-16 units; a GPT has room for 36, shorten it"
+    )]
+    LabelTooLong {
+        /// The label, shortened if it is very long.
+        label: String,
+        /// Its length.
+        units: usize,
+    },
+
+    /// A NUL would end a partition's label for its readers.
+    #[error("the partition label {label:?} contains a NUL character; remove it")]
+    LabelNul {
+        /// The label, shortened if it is very long.
+        label: String,
+    },
+
+    /// Two partitions of one disk have the same label.
+    #[error("two partitions of one disk have the label {label:?}; give each partition its own")]
+    DuplicateLabel {
+        /// The label.
+        label: String,
+    },
+
+    /// `guid` is no UUID.
+    #[error(
+        "guid is {text:?}, which is no UUID ({reason}); give one such as \"a2037d4f-98e1-4a0c-9c2f-0f1c70a1cd3e\", or leave it out for a random one"
+    )]
+    Guid {
+        /// The value, shortened if it is very long.
+        text: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+
+    /// A disk has both `image` and `partitions`.
+    #[error("a disk has both image {image:?} and partitions; keep one of them")]
+    ImageAndPartitions {
+        /// The image's path.
+        image: PathBuf,
+    },
+
+    /// A disk has neither `image` nor `partitions`.
+    #[error("a disk has neither image nor partitions; give it one of them")]
+    EmptyDisk,
+
+    /// The VM has both `kernel` and `bootloader`.
+    #[error("both kernel {kernel:?} and bootloader {bootloader:?} are given; keep one of them")]
+    KernelAndBootloader {
+        /// The kernel's path.
+        kernel: PathBuf,
+        /// The bootloader's path.
+        bootloader: PathBuf,
+    },
+
+    /// The VM has neither `kernel` nor `bootloader`.
+    #[error(
+        "neither kernel nor bootloader is given; add one of them, for example \"kernel\": \"vmlinux\""
+    )]
+    NothingToBoot,
+}
+
+impl Error {
+    /// Names the file in an error about its text.
+    pub(crate) fn in_file(mut self, path: &Path) -> Self {
+        if let Self::Syntax { at, .. } | Self::UnknownKey { at, .. } | Self::Value { at, .. } =
+            &mut self
+        {
+            at.file = Some(path.to_owned());
+        }
+        self
+    }
+
+    /// Sorts out what the JSON reader found, which it tells as text only.
+    pub(crate) fn from_json(error: &serde_json::Error) -> Self {
+        let (line, column) = (error.line(), error.column());
+        let at = Location {
+            file: None,
+            position: (line != 0).then_some((line, column)),
+        };
+        let text = error.to_string();
+        let text = text
+            .strip_suffix(&format!(" at line {line} column {column}"))
+            .unwrap_or(&text);
+        if error.classify() != Category::Data {
+            return Self::Syntax {
+                at,
+                problem: text.to_owned(),
+            };
+        }
+        if let Some((key, known)) = split_unknown_key(text) {
+            let key = shorten(key);
+            if let Some(nearest) = nearest(&key, &known) {
+                return Self::UnknownKey {
+                    at,
+                    key,
+                    nearest,
+                    known,
+                };
+            }
+        }
+        let text = shorten_to(text, 400);
+        let problem = if text.starts_with("missing field ") {
+            format!("{}; add it", text.replacen("field", "key", 1))
+        } else if text.starts_with("duplicate field ") {
+            format!("{}; keep one of them", text.replacen("field", "key", 1))
+        } else if text.starts_with("invalid ") || text.starts_with("unknown variant ") {
+            format!("{text}; change the value to that")
+        } else {
+            // One of our own, complete already.
+            text
+        };
+        Self::Value { at, problem }
+    }
+}
+
+/// Takes serde's message "unknown field `x`, expected one of `a`, `b`" apart.
+fn split_unknown_key(message: &str) -> Option<(&str, Vec<String>)> {
+    let rest = message.strip_prefix("unknown field `")?;
+    // From the end, as the key is anybody's text and the names expected are ours.
+    let (key, expected) = rest.rsplit_once("`, expected ")?;
+    let names = expected.split('`').skip(1).step_by(2);
+    Some((key, names.map(str::to_owned).collect()))
+}
+
+fn nearest(key: &str, known: &[String]) -> Option<String> {
+    // So that memoryMib and memory-mib are seen to be as good as equal to memory_mib.
+    let folded = key.to_lowercase().replace('-', "_");
+    known
+        .iter()
+        .min_by_key(|name| strsim::damerau_levenshtein(&folded, name))
+        .cloned()
+}
+
+/// The text, cut where it would make an error's message unreadable.
+pub(crate) fn shorten(text: &str) -> String {
+    shorten_to(text, 80)
+}
+
+fn shorten_to(text: &str, limit: usize) -> String {
+    match text.char_indices().nth(limit) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text.to_owned(),
+    }
+}

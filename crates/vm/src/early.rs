@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+//! `vm early check`: every list of a system at once.
+
+use crate::cli::CheckArgs;
+use crate::paint::Paint;
+use anyhow::{Context, Result, ensure};
+use std::process::ExitCode;
+
+/// Checks the lists. The faults are the result, so they go to standard output.
+pub(crate) fn check(args: &CheckArgs) -> Result<ExitCode> {
+    let root = args.root.display();
+    let meta = std::fs::metadata(&args.root).with_context(|| format!("--root {root}"))?;
+    ensure!(meta.is_dir(), "--root {root}: it must be a directory");
+    let report = early_vms::check_all(&args.root);
+    let paint = Paint::stdout();
+    let mut errors = 0;
+    for fault in &report.faults {
+        let place = format!("{}:{}:", fault.file.display(), fault.line);
+        if fault.warning {
+            println!("{} warning: {}", paint.odd(place), fault.message);
+        } else {
+            errors += 1;
+            println!("{} {}", paint.bad(place), fault.message);
+        }
+    }
+    eprintln!(
+        "{root}: {} lists, {} usable VMs, {errors} errors, {} warnings",
+        report.files,
+        report.vms.len(),
+        report.faults.len() - errors
+    );
+    Ok(if report.is_good() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}

@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The tool as a user runs it, without a guest.
+#![allow(clippy::unwrap_used, reason = "what a test sets up must be there")]
+
+use assert_cmd::Command;
+use std::fs;
+use std::path::Path;
+use tempfile::TempDir;
+
+fn vm() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_vm"));
+    // What the machine of the developer has set must not matter.
+    for name in [
+        "VIRTMGR_ROOT",
+        "VIRTMGR_VMM",
+        "VIRTMGR_ACCEL",
+        "VIRTMGR_LOG",
+    ] {
+        command.env_remove(name);
+    }
+    command
+}
+
+/// Runs `vm` and returns its exit code, standard output and standard error.
+fn outcome(command: &mut Command) -> (i32, String, String) {
+    let output = command.output().unwrap();
+    (
+        output.status.code().unwrap(),
+        String::from_utf8(output.stdout).unwrap(),
+        String::from_utf8(output.stderr).unwrap(),
+    )
+}
+
+/// `vm run` of a description with this text, and with further arguments.
+fn run(text: &str, args: &[&str]) -> (i32, String, String) {
+    let dir = TempDir::new().unwrap();
+    let config = dir.path().join("guest.json");
+    fs::write(&config, text).unwrap();
+    fs::write(dir.path().join("kernel"), "not a kernel").unwrap();
+    outcome(vm().arg("run").arg(config).args(args))
+}
+
+const GOOD: &str = r#"{ "kernel": "kernel", "platform_version": "~1.0" }"#;
+
+#[test]
+fn a_faulty_description_is_refused_with_its_place() {
+    for (text, part) in [
+        ("{\n  \"kernel\": \"kernel\",\n}", "guest.json:3:"),
+        ("{ \"kernal\": \"kernel\" }", "`kernel`"),
+        (r#"{ "kernel": "kernel" }"#, "platform_version"),
+        (
+            r#"{ "kernel": "absent", "platform_version": "~1.0" }"#,
+            "absent",
+        ),
+    ] {
+        let (code, stdout, stderr) = run(text, &["--manager", "/nonexistent"]);
+        assert_eq!(code, 1, "{text}");
+        assert!(
+            stderr.starts_with("error: ") && stderr.contains(part),
+            "{text}: {stderr}"
+        );
+        assert_eq!(stdout, "");
+    }
+}
+
+#[test]
+fn options_are_checked_before_a_manager_is_started() {
+    for (args, part) in [
+        (&["-m", "0"][..], "--mem: memory_mib is 0"),
+        (
+            &["--console-in", "/nonexistent/in"],
+            "--console-in /nonexistent/in",
+        ),
+        (&["--console", "/nonexistent/out"], "/nonexistent/out"),
+    ] {
+        let (code, _, stderr) = run(GOOD, &[args, &["--manager", "/nonexistent"]].concat());
+        assert_eq!(code, 1, "{args:?}");
+        assert!(stderr.contains(part), "{args:?}: {stderr}");
+    }
+    let (code, _, stderr) = run(GOOD, &["--cpu-topology", "many"]);
+    assert_eq!(code, 2);
+    assert!(
+        stderr.contains("one_cpu") && stderr.contains("match_host"),
+        "{stderr}"
+    );
+}
+
+#[test]
+fn a_manager_that_does_not_work_is_named() {
+    let (code, _, stderr) = run(GOOD, &["--manager", "/nonexistent/virtmgr"]);
+    assert_eq!(code, 1);
+    assert!(
+        stderr.contains("cannot run the VM manager /nonexistent/virtmgr"),
+        "{stderr}"
+    );
+    let (code, _, stderr) = run(GOOD, &["--manager", "/bin/false"]);
+    assert_eq!(code, 1);
+    assert!(
+        stderr.contains("/bin/false") && stderr.contains("exit status: 1"),
+        "{stderr}"
+    );
+}
+
+#[test]
+fn info_is_the_same_as_other_programs_say() {
+    let (code, stdout, _) = outcome(vm().args(["info", "--json"]));
+    assert_eq!(code, 0);
+    let info: serde_json::Value = serde_json::from_str(&stdout).unwrap();
+    let uname = std::process::Command::new("uname")
+        .arg("-r")
+        .output()
+        .unwrap();
+    let release = String::from_utf8(uname.stdout).unwrap();
+    let kernel = info["kernel"]["value"].as_str().unwrap();
+    assert!(kernel.contains(release.trim()), "{kernel}");
+    let vhost = info["vhost_vsock"]["available"].as_bool().unwrap();
+    assert!(!vhost || Path::new("/dev/vhost-vsock").exists());
+
+    let (code, table, _) = outcome(vm().args(["info"]));
+    assert_eq!(code, 0);
+    assert!(table.contains(release.trim()), "{table}");
+    assert!(
+        !table.contains('\x1b'),
+        "colours for what is no terminal: {table:?}"
+    );
+}
+
+#[test]
+fn a_vmm_that_is_not_there_is_named() {
+    let (_, stdout, _) = outcome(
+        vm().args(["info", "--json"])
+            .env("VIRTMGR_VMM", "/nonexistent/qemu-system-none"),
+    );
+    let info: serde_json::Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!(info["vmm"]["available"], false);
+    let value = info["vmm"]["value"].as_str().unwrap();
+    assert!(value.contains("/nonexistent/qemu-system-none"), "{value}");
+}
+
+/// A root directory with one list.
+fn root(list: &str) -> TempDir {
+    let dir = TempDir::new().unwrap();
+    let avf = dir.path().join("system/etc/avf");
+    fs::create_dir_all(&avf).unwrap();
+    fs::write(avf.join("early_vms.xml"), list).unwrap();
+    fs::create_dir_all(dir.path().join("system/bin")).unwrap();
+    fs::write(dir.path().join("system/bin/demo"), "").unwrap();
+    dir
+}
+
+fn entry(name: &str, cid: &str) -> String {
+    format!("<early_vm><name>{name}</name><cid>{cid}</cid><path>/system/bin/demo</path></early_vm>")
+}
+
+#[test]
+fn good_lists_pass() {
+    let list = format!(
+        "<early_vms>{}{}</early_vms>",
+        entry("a", "100"),
+        entry("b", "199")
+    );
+    let dir = root(&list);
+    let (code, stdout, stderr) = outcome(vm().args(["early", "check", "--root"]).arg(dir.path()));
+    assert_eq!((code, stdout.as_str()), (0, ""), "{stderr}");
+    assert!(stderr.contains("2 usable VMs"), "{stderr}");
+    // The same by the variable that the manager reads.
+    let (code, _, _) = outcome(
+        vm().args(["early", "check"])
+            .env("VIRTMGR_ROOT", dir.path()),
+    );
+    assert_eq!(code, 0);
+}
+
+#[test]
+fn each_fault_has_its_line() {
+    let list = format!(
+        "<early_vms>\n{}\n{}\n{}\n</early_vms>",
+        entry("a", "100"),
+        entry("b", "200"),
+        entry("c", "x")
+    );
+    let dir = root(&list);
+    let (code, stdout, _) = outcome(vm().args(["early", "check", "--root"]).arg(dir.path()));
+    assert_eq!(code, 1);
+    let file = dir.path().join("system/etc/avf/early_vms.xml");
+    for (line, value) in [(3, "200"), (4, "x")] {
+        let place = format!("{}:{line}: ", file.display());
+        let found = stdout.lines().find(|l| l.starts_with(&place));
+        assert!(
+            found.is_some_and(|l| l.contains(value)),
+            "{place}{value}: {stdout}"
+        );
+    }
+    assert!(!stdout.contains("early_vms.xml:2:"), "{stdout}");
+}
+
+#[test]
+fn a_root_that_is_no_directory_is_an_error() {
+    let (code, _, stderr) = outcome(vm().args(["early", "check", "--root", "/nonexistent"]));
+    assert_eq!(code, 1);
+    assert!(stderr.contains("/nonexistent"), "{stderr}");
+}

@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What can go wrong for a client.
+
+use crate::names::DeathReason;
+use rsbinder::{ExceptionCode, Status, StatusCode};
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// A client's error.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The manager's program could not be run.
+    #[error("cannot run the VM manager {}", program.display())]
+    Spawn {
+        /// The program.
+        program: PathBuf,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// The manager was run but did not say that it is ready.
+    #[error("the VM manager {} did not become ready: {what}", program.display())]
+    NotReady {
+        /// The program.
+        program: PathBuf,
+        /// What it did instead.
+        what: String,
+    },
+    /// The manager was ready, but its RPC session could not be set up.
+    #[error("cannot talk to the VM manager {}", program.display())]
+    Session {
+        /// The program.
+        program: PathBuf,
+        /// The cause.
+        source: avf_rpc::Error,
+    },
+    /// The manager's root object is not an `IVirtualizationService`.
+    #[error("the VM manager {} serves another interface ({status:?})", program.display())]
+    NoService {
+        /// The program.
+        program: PathBuf,
+        /// The RPC library's status.
+        status: StatusCode,
+    },
+    /// The manager refused a call.
+    #[error(transparent)]
+    Call(#[from] CallError),
+    /// The manager ended while it was needed, and every VM of it with it.
+    #[error("the VM manager is gone ({how}), and its VMs with it; its log says why")]
+    ManagerLost {
+        /// How it ended, as far as known.
+        how: String,
+    },
+    /// The VM died while something else was expected of it.
+    #[error("the VM died: {reason}{}", detail.as_ref().map(|d| format!(" ({d})")).unwrap_or_default())]
+    Died {
+        /// Why.
+        reason: DeathReason,
+        /// The last error that the guest reported.
+        detail: Option<String>,
+    },
+    /// The payload ended while it was expected to get ready.
+    #[error("the payload ended before it was ready, with exit code {code}")]
+    Finished {
+        /// Its exit code.
+        code: i32,
+    },
+    /// Something did not happen in time.
+    #[error("{what} did not happen within {} s", after.as_secs_f32())]
+    Timeout {
+        /// What was awaited.
+        what: &'static str,
+        /// How long.
+        after: Duration,
+    },
+    /// A vsock port that no guest can have.
+    #[error(
+        "vsock port {port} is out of range: the interface carries ports up to {}",
+        i32::MAX
+    )]
+    Port {
+        /// The port.
+        port: u32,
+    },
+    /// The payload's binder service could not be reached.
+    #[error("cannot connect to the binder service at vsock port {port} of the guest")]
+    Connect {
+        /// The port.
+        port: u32,
+        /// The cause.
+        source: avf_rpc::Error,
+    },
+    /// The payload's service has another interface than was asked for.
+    #[error(
+        "the service at vsock port {port} of the guest is not the wanted interface ({status:?})"
+    )]
+    WrongService {
+        /// The port.
+        port: u32,
+        /// The RPC library's status.
+        status: StatusCode,
+    },
+    /// A system call failed.
+    #[error("{what}")]
+    System {
+        /// What was being done.
+        what: &'static str,
+        /// The system's answer.
+        source: io::Error,
+    },
+}
+
+impl Error {
+    /// Wraps an I/O error with what was being done.
+    pub(crate) fn system<E: Into<io::Error>>(what: &'static str) -> impl FnOnce(E) -> Self {
+        move |e| Self::System {
+            what,
+            source: e.into(),
+        }
+    }
+}
+
+/// A binder call that was answered by an exception, or not at all.
+#[derive(Debug, Clone)]
+pub struct CallError {
+    /// The method, as the interface names it.
+    pub method: &'static str,
+    /// The answer.
+    pub status: Status,
+}
+
+impl std::error::Error for CallError {}
+
+impl fmt::Display for CallError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { method, status } = self;
+        match status.exception_code() {
+            ExceptionCode::TransactionFailed => {
+                write!(
+                    f,
+                    "{method}: the call failed: {:?}",
+                    status.transaction_error()
+                )?;
+            }
+            ExceptionCode::ServiceSpecific => {
+                write!(
+                    f,
+                    "{method}: SERVICE_SPECIFIC {}",
+                    status.service_specific_error()
+                )?;
+            }
+            other => write!(f, "{method}: {}", exception_name(other))?,
+        }
+        match status.message() {
+            Some(message) if !message.is_empty() => write!(f, ": {message}"),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The name that binder's interface documentation gives an exception.
+fn exception_name(code: ExceptionCode) -> String {
+    match code {
+        ExceptionCode::Security => "SECURITY".into(),
+        ExceptionCode::BadParcelable => "BAD_PARCELABLE".into(),
+        ExceptionCode::IllegalArgument => "ILLEGAL_ARGUMENT".into(),
+        ExceptionCode::NullPointer => "NULL_POINTER".into(),
+        ExceptionCode::IllegalState => "ILLEGAL_STATE".into(),
+        ExceptionCode::UnsupportedOperation => "UNSUPPORTED_OPERATION".into(),
+        other => format!("{other:?}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_call_shows_exception_and_message() {
+        let text = |status| {
+            CallError {
+                method: "createVm",
+                status,
+            }
+            .to_string()
+        };
+        assert_eq!(
+            text(Status::from((
+                ExceptionCode::UnsupportedOperation,
+                "no network here"
+            ))),
+            "createVm: UNSUPPORTED_OPERATION: no network here"
+        );
+        assert_eq!(
+            text(Status::new_service_specific_error(
+                -1,
+                Some("disk full".into())
+            )),
+            "createVm: SERVICE_SPECIFIC -1: disk full"
+        );
+        assert_eq!(
+            text(Status::from(StatusCode::NameNotFound)),
+            "createVm: the call failed: NameNotFound"
+        );
+    }
+}

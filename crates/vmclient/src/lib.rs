@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+//! A client of the VM manager.
+//!
+//! ```text
+//!   Manager::start ── fork ──▶ virtmgr --rpc-server-fd N --ready-fd M
+//!         │                       │ byte `o` on M
+//!         │◀──── RPC binder ──────┤ IVirtualizationService over N
+//!         ▼                       │
+//!   Manager::create_vm ──────────▶│ VmInstance: its callback is registered at once
+//!   VmInstance::start  ──────────▶│ runs the VMM
+//!         ▲  events: started, ready, finished, error, died
+//! ```
+//!
+//! Waiting is done on condition variables and descriptors; nothing here polls. The manager ends
+//! when its [`Manager`] is dropped, a VM when its [`VmInstance`] is.
+#![forbid(unsafe_code)]
+
+pub mod console;
+pub mod error;
+pub mod event;
+pub mod instance;
+pub mod manager;
+pub mod names;
+
+mod process;
+mod reader;
+
+/// Compiles the example of the read-me.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadMe;
+
+pub use avf_aidl;
+pub use error::{CallError, Error};
+pub use event::{Event, TimedEvent};
+pub use instance::VmInstance;
+pub use manager::{Ended, HangUp, Manager, ManagerOptions, Stderr, Streams, Timing, locate};
+pub use names::{DeathReason, ErrorCode, State};
+pub use rsbinder;
+
+/// The end of the standard error text of a manager and of a console's output that is kept.
+pub const TAIL_BYTES: usize = 16 * 1024;

@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+//! A thread that reads a pipe until its end, or until it is no longer wanted.
+
+use crate::Error;
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
+use rustix::io::Errno;
+use std::collections::VecDeque;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+/// The reading thread. Dropping it reads what the pipe holds at that moment and joins the thread,
+/// even if someone still has the pipe's other end.
+#[derive(Debug)]
+pub(crate) struct Reader {
+    stop: Arc<OwnedFd>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Reader {
+    /// Gives what arrives on `pipe` to `take`, on a thread called `name`.
+    pub(crate) fn start(
+        name: &str,
+        pipe: OwnedFd,
+        take: impl FnMut(&[u8]) + Send + 'static,
+    ) -> Result<Self, Error> {
+        let stop = eventfd(0, EventfdFlags::CLOEXEC).map_err(Error::system("make an eventfd"))?;
+        let stop = Arc::new(stop);
+        let seen = Arc::clone(&stop);
+        let thread = std::thread::Builder::new()
+            .name(name.to_owned())
+            .spawn(move || read(&pipe, &seen, take))
+            .map_err(Error::system("start a reader thread"))?;
+        Ok(Self {
+            stop,
+            thread: Some(thread),
+        })
+    }
+}
+
+fn read(pipe: &OwnedFd, stop: &OwnedFd, mut take: impl FnMut(&[u8])) {
+    let mut chunk = [0u8; 4096];
+    let mut stopping = false;
+    loop {
+        let mut fds = [
+            PollFd::new(pipe, PollFlags::IN),
+            PollFd::new(stop, PollFlags::IN),
+        ];
+        // Once stopping, take only what is there.
+        let now = Timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        };
+        match poll(&mut fds, stopping.then_some(&now)) {
+            Err(Errno::INTR) => continue,
+            Err(_) => return,
+            Ok(_) => {}
+        }
+        let (readable, stopped) = (!fds[0].revents().is_empty(), !fds[1].revents().is_empty());
+        if readable {
+            match rustix::io::read(pipe, &mut chunk) {
+                Ok(0) => return,
+                Ok(n) => take(&chunk[..n]),
+                Err(Errno::INTR) => {}
+                Err(_) => return,
+            }
+        } else if stopping {
+            return;
+        }
+        stopping |= stopped;
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        // Cannot fail: the counter is far from its maximum and the descriptor is ours.
+        let _ = rustix::io::write(&*self.stop, &1u64.to_ne_bytes());
+        if let Some(thread) = self.thread.take() {
+            // A panic there was reported by the panic hook; nothing is left to be done.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// The last bytes of a stream.
+#[derive(Debug)]
+pub(crate) struct Tail {
+    bytes: VecDeque<u8>,
+    most: usize,
+    cut: bool,
+}
+
+impl Tail {
+    /// Keeps at most `most` bytes.
+    pub(crate) fn new(most: usize) -> Self {
+        Self {
+            bytes: VecDeque::new(),
+            most,
+            cut: false,
+        }
+    }
+
+    pub(crate) fn push(&mut self, chunk: &[u8]) {
+        self.bytes.extend(chunk);
+        let surplus = self.bytes.len().saturating_sub(self.most);
+        self.cut |= surplus > 0;
+        self.bytes.drain(..surplus);
+    }
+
+    /// The kept text, from the start of a line.
+    pub(crate) fn text(&self) -> String {
+        let bytes: Vec<u8> = self.bytes.iter().copied().collect();
+        let from = if self.cut {
+            bytes
+                .iter()
+                .position(|b| *b == b'\n')
+                .map_or(0, |at| at + 1)
+        } else {
+            0
+        };
+        String::from_utf8_lossy(&bytes[from..]).into_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tail_is_bounded_and_starts_at_a_line() {
+        let mut tail = Tail::new(8);
+        tail.push(b"first\n");
+        assert_eq!(tail.text(), "first\n");
+        tail.push(b"second\nx");
+        assert_eq!(tail.text(), "x");
+        tail.push(b"0123456789");
+        assert_eq!(tail.text(), "23456789");
+    }
+
+    #[test]
+    fn dropping_a_reader_does_not_need_the_end_of_the_pipe() {
+        let (read_end, write_end) =
+            rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).unwrap();
+        let (tx, rx) = std::sync::mpsc::channel();
+        let reader = Reader::start("test-reader", read_end, move |c| {
+            tx.send(c.to_vec()).unwrap();
+        })
+        .unwrap();
+        rustix::io::write(&write_end, b"words").unwrap();
+        drop(reader);
+        assert_eq!(rx.iter().flatten().collect::<Vec<u8>>(), b"words");
+        drop(write_end);
+    }
+}

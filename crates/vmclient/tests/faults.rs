@@ -1,0 +1,392 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Faults that a right manager does not have: managers that do not start, lie, die or do not end.
+//!
+//! This program is its own misbehaving manager: called with `--rpc-server-fd` it is one, of the
+//! kind that `FAKE_MANAGER` names; else it runs the tests. A right manager with a guest is tested
+//! elsewhere.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test, which Clippy cannot see as it has a main of its own"
+)]
+
+use std::os::fd::{FromRawFd, OwnedFd};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use avf_aidl::common::DeathReason as AidlDeathReason;
+use avf_aidl::service::{
+    BnVirtualMachine, BnVirtualizationService, IVirtualMachine, IVirtualMachineCallback,
+    IVirtualizationService, PartitionType, VirtualMachineConfig, VirtualMachineDebugInfo,
+    VirtualMachineRawConfig, VirtualMachineState,
+};
+use avf_rpc::bootstrap;
+use avf_rpc::server::{Policy, Server};
+use rsbinder::{
+    BinderResult, ExceptionCode, Interface, ParcelFileDescriptor, Status, StatusCode, Strong,
+};
+use std::sync::{Mutex, mpsc};
+use vmclient::{DeathReason, Error, Event, Manager, ManagerOptions, Stderr, Streams};
+
+const KIND: &str = "FAKE_MANAGER";
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().collect();
+    if let Some(at) = args.iter().position(|a| a == "--rpc-server-fd") {
+        return fake::main(&args[at..]);
+    }
+    let tests: [(&str, fn()); 8] = [
+        ("missing_program", missing_program),
+        ("ends_at_once", ends_at_once),
+        ("wrong_byte", wrong_byte),
+        ("silent_manager", silent_manager),
+        ("no_session", no_session),
+        ("events_and_refusals", events_and_refusals),
+        ("manager_dies", manager_dies),
+        ("manager_does_not_end", manager_does_not_end),
+    ];
+    let wanted = args.get(1).filter(|a| !a.starts_with('-'));
+    for (name, test) in tests {
+        if wanted.is_none_or(|wanted| name.contains(wanted.as_str())) {
+            println!("test {name} ...");
+            test();
+            println!("test {name} ... ok");
+        }
+    }
+    ExitCode::SUCCESS
+}
+
+/// A "manager" that is a shell script; `$4` is the number of the ready pipe.
+fn script(text: &str) -> ManagerOptions {
+    ManagerOptions::new("fake")
+        .wrapper(["/bin/sh", "-c", text])
+        .stderr(Stderr::Keep)
+}
+
+/// This program as a manager.
+fn fake(kind: &str) -> ManagerOptions {
+    ManagerOptions::new(std::env::current_exe().unwrap())
+        .env(KIND, kind)
+        .stderr(Stderr::Keep)
+}
+
+fn start_error(options: &ManagerOptions) -> String {
+    let error = Manager::start(options).expect_err("a manager that does not work");
+    assert!(matches!(error, Error::NotReady { .. }), "{error:?}");
+    error.to_string()
+}
+
+fn missing_program() {
+    let error = Manager::start(&ManagerOptions::new("/nonexistent/virtmgr")).unwrap_err();
+    let Error::Spawn { source, .. } = &error else {
+        panic!("{error:?}")
+    };
+    assert_eq!(source.kind(), std::io::ErrorKind::NotFound);
+    assert!(error.to_string().contains("/nonexistent/virtmgr"));
+}
+
+fn ends_at_once() {
+    let text = start_error(&script("echo no such luck >&2; exit 3"));
+    assert!(text.contains("exit status: 3"), "{text}");
+    assert!(text.contains("no such luck"), "{text}");
+    // A child that outlives the manager and holds both channels must not hide the end.
+    let text = start_error(&script("sleep 1000 & echo $! >&2; exit 4"));
+    assert!(text.contains("exit status: 4"), "{text}");
+    let pid = text.rsplit('\n').next().unwrap().parse().unwrap();
+    rustix::process::kill_process(
+        rustix::process::Pid::from_raw(pid).unwrap(),
+        rustix::process::Signal::KILL,
+    )
+    .unwrap();
+}
+
+fn wrong_byte() {
+    let text = start_error(&script("printf x > /proc/self/fd/$4; exec sleep 1000"));
+    assert!(text.contains("'x'"), "{text}");
+}
+
+fn silent_manager() {
+    let options = script("exec sleep 1000").ready_timeout(Duration::from_millis(50));
+    let text = start_error(&options);
+    assert!(text.contains("no word"), "{text}");
+}
+
+fn no_session() {
+    // `o`, but then the bootstrap socket is closed.
+    let error = Manager::start(&script("printf o > /proc/self/fd/$4; exit 0")).unwrap_err();
+    assert!(matches!(error, Error::Session { .. }), "{error:?}");
+}
+
+fn config(name: &str) -> VirtualMachineConfig {
+    VirtualMachineConfig::RawConfig(VirtualMachineRawConfig {
+        name: name.into(),
+        ..Default::default()
+    })
+}
+
+fn events_and_refusals() {
+    let manager = Manager::start(&fake("works")).unwrap();
+    let error = manager
+        .create_vm(&config("refuse"), Streams::default())
+        .unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "createVm: UNSUPPORTED_OPERATION: not this one"
+    );
+
+    let vm = manager
+        .create_vm(&config("vm"), Streams::default())
+        .unwrap();
+    assert_eq!(vm.cid(), 77);
+    assert_eq!(vm.wait_for_death(Some(Duration::ZERO)).unwrap(), None);
+    let timeout = vm.wait_until_ready(Duration::ZERO).unwrap_err();
+    assert!(matches!(timeout, Error::Timeout { .. }), "{timeout:?}");
+
+    let (tx, rx) = mpsc::channel();
+    assert!(vm.on_event(move |timed| {
+        // After the test has seen enough, no one listens.
+        let _ = tx.send(timed.event.clone());
+    }));
+    assert!(!vm.on_event(|_| ()));
+    vm.start().unwrap();
+    vm.wait_until_ready(Duration::MAX).unwrap();
+    let error = vm.connect_session(5678).err().expect("no one listens");
+    assert!(
+        matches!(error, Error::Connect { port: 5678, .. }),
+        "{error:?}"
+    );
+    vm.stop().unwrap();
+    assert_eq!(vm.wait_for_death(None).unwrap(), Some(DeathReason::Killed));
+    let error = vm.wait_until_ready(Duration::MAX).unwrap_err();
+    assert_eq!(error.to_string(), "the VM died: KILLED");
+
+    let expected = [
+        Event::PayloadStarted,
+        Event::PayloadReady,
+        Event::PayloadFinished(5),
+        Event::Died(DeathReason::Killed),
+    ];
+    assert_eq!(rx.iter().take(expected.len()).collect::<Vec<_>>(), expected);
+    let recorded = vm.events();
+    assert!(recorded.is_sorted_by_key(|timed| timed.at));
+    assert_eq!(
+        recorded
+            .into_iter()
+            .map(|timed| timed.event)
+            .collect::<Vec<_>>(),
+        expected
+    );
+    assert_eq!(vm.payload_exit_code(), Some(5));
+
+    // The fake's VM says a last word when the last reference to it goes.
+    drop(vm);
+    assert_eq!(rx.recv().unwrap(), Event::Died(DeathReason::Unknown));
+    assert!(manager.end().status.unwrap().success());
+}
+
+fn manager_dies() {
+    let manager = Manager::start(&fake("dies")).unwrap();
+    let vm = manager
+        .create_vm(&config("vm"), Streams::default())
+        .unwrap();
+    vm.start().unwrap();
+    std::thread::scope(|scope| {
+        // One who waits before the manager dies, and those who ask then and later.
+        let waiter = scope.spawn(|| vm.wait_for_death(None).map(|_| ()).unwrap_err());
+        let during = vm.state().map(|_| ()).unwrap_err();
+        let later = vm.wait_until_ready(Duration::MAX).unwrap_err();
+        for error in [waiter.join().unwrap(), during, later] {
+            assert!(matches!(error, Error::ManagerLost { .. }), "{error:?}");
+            let text = error.to_string();
+            assert!(
+                text.contains("exit status: 7") && text.contains("farewell"),
+                "{text}"
+            );
+        }
+    });
+}
+
+fn manager_does_not_end() {
+    let options = fake("stays").end_timeout(Duration::from_millis(50));
+    let manager = Manager::start(&options).unwrap();
+    let pid = manager.process_id();
+    drop(manager);
+    assert!(!std::path::Path::new(&format!("/proc/{pid}")).exists());
+}
+
+/// The managers that misbehave.
+mod fake {
+    use super::*;
+
+    pub(super) fn main(args: &[String]) -> ExitCode {
+        let fd = |at: usize| {
+            let fd = args[at].parse().unwrap();
+            // SAFETY: the client passes both descriptors to this program for its own use, and
+            // each is taken once.
+            unsafe { OwnedFd::from_raw_fd(fd) }
+        };
+        let (socket, ready) = (fd(1), fd(3));
+        let policy = Policy {
+            connections: 8,
+            threads: 2,
+            fds: true,
+            reply_timeout: None,
+        };
+        let service = BnVirtualizationService::new_binder(Service);
+        let server = Server::new(service.as_binder(), policy).unwrap();
+        rustix::io::write(&ready, b"o").unwrap();
+        drop(ready);
+        bootstrap::serve(&socket, &server).unwrap();
+        if kind() == "stays" {
+            std::thread::sleep(Duration::from_secs(1000));
+        }
+        drop(server);
+        ExitCode::SUCCESS
+    }
+
+    fn kind() -> String {
+        std::env::var(KIND).unwrap()
+    }
+
+    fn unsupported<T>() -> BinderResult<T> {
+        Err(StatusCode::UnknownTransaction.into())
+    }
+
+    struct Vm(Mutex<Option<Strong<dyn IVirtualMachineCallback>>>);
+
+    impl Vm {
+        fn callback(&self) -> Strong<dyn IVirtualMachineCallback> {
+            self.0
+                .lock()
+                .unwrap()
+                .clone()
+                .expect("a callback registered before the start")
+        }
+    }
+
+    impl Drop for Vm {
+        fn drop(&mut self) {
+            if let Some(callback) = self.0.lock().unwrap().take() {
+                // At the end of the session there is no one to tell.
+                let _ = callback.onDied(77, AidlDeathReason::UNKNOWN);
+            }
+        }
+    }
+
+    impl Interface for Vm {}
+
+    #[allow(non_snake_case, reason = "AIDL method names")]
+    impl IVirtualMachine for Vm {
+        fn getCid(&self) -> BinderResult<i32> {
+            Ok(77)
+        }
+        fn getState(&self) -> BinderResult<VirtualMachineState> {
+            if kind() == "dies" {
+                eprintln!("farewell");
+                std::process::exit(7);
+            }
+            Ok(VirtualMachineState::STARTED)
+        }
+        fn registerCallback(
+            &self,
+            callback: &Strong<dyn IVirtualMachineCallback>,
+        ) -> BinderResult<()> {
+            *self.0.lock().unwrap() = Some(callback.clone());
+            Ok(())
+        }
+        fn start(&self) -> BinderResult<()> {
+            self.callback().onPayloadStarted(77)?;
+            self.callback().onPayloadReady(77)
+        }
+        fn stop(&self) -> BinderResult<()> {
+            self.callback().onPayloadFinished(77, 5)?;
+            self.callback().onDied(77, AidlDeathReason::KILLED)
+        }
+        fn getMemoryBalloon(&self) -> BinderResult<i64> {
+            unsupported()
+        }
+        fn setMemoryBalloon(&self, _: i64) -> BinderResult<()> {
+            unsupported()
+        }
+        fn connectVsock(&self, _: i32) -> BinderResult<ParcelFileDescriptor> {
+            unsupported()
+        }
+        fn setHostConsoleName(&self, _: &str) -> BinderResult<()> {
+            unsupported()
+        }
+        fn suspend(&self) -> BinderResult<()> {
+            unsupported()
+        }
+        fn resume(&self) -> BinderResult<()> {
+            unsupported()
+        }
+    }
+
+    struct Service;
+
+    impl Interface for Service {}
+
+    #[allow(non_snake_case, reason = "AIDL method names")]
+    impl IVirtualizationService for Service {
+        fn createVm(
+            &self,
+            config: &VirtualMachineConfig,
+            _: Option<&ParcelFileDescriptor>,
+            _: Option<&ParcelFileDescriptor>,
+            _: Option<&ParcelFileDescriptor>,
+        ) -> BinderResult<Strong<dyn IVirtualMachine>> {
+            match config {
+                VirtualMachineConfig::RawConfig(raw) if raw.name == "refuse" => Err(Status::from(
+                    (ExceptionCode::UnsupportedOperation, "not this one"),
+                )),
+                _ => Ok(BnVirtualMachine::new_binder(Vm(Mutex::new(None)))),
+            }
+        }
+        fn allocateInstanceId(&self) -> BinderResult<[u8; 64]> {
+            unsupported()
+        }
+        fn initializeWritablePartition(
+            &self,
+            _: &ParcelFileDescriptor,
+            _: i64,
+            _: PartitionType,
+        ) -> BinderResult<()> {
+            unsupported()
+        }
+        fn createOrUpdateIdsigFile(
+            &self,
+            _: &ParcelFileDescriptor,
+            _: &ParcelFileDescriptor,
+        ) -> BinderResult<()> {
+            unsupported()
+        }
+        fn debugListVms(&self) -> BinderResult<Vec<VirtualMachineDebugInfo>> {
+            unsupported()
+        }
+        fn getAssignableDevices(&self) -> BinderResult<Vec<avf_aidl::service::AssignableDevice>> {
+            unsupported()
+        }
+        fn getSupportedOSList(&self) -> BinderResult<Vec<String>> {
+            unsupported()
+        }
+        fn isFeatureEnabled(&self, _: &str) -> BinderResult<bool> {
+            unsupported()
+        }
+        fn enableTestAttestation(&self) -> BinderResult<()> {
+            unsupported()
+        }
+        fn isRemoteAttestationSupported(&self) -> BinderResult<bool> {
+            unsupported()
+        }
+        fn isUpdatableVmSupported(&self) -> BinderResult<bool> {
+            unsupported()
+        }
+        fn removeVmInstance(&self, _: &[u8; 64]) -> BinderResult<()> {
+            unsupported()
+        }
+        fn claimVmInstance(&self, _: &[u8; 64]) -> BinderResult<()> {
+            unsupported()
+        }
+    }
+}

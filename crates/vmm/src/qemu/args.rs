@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The command line.
+
+use super::chardev;
+use super::{Arch, Qmp, blocks};
+use crate::accel::Acceleration;
+use crate::launch::Launch;
+use crate::plan::{Boot, ConsoleInput, Consoles, Plan, Vsock};
+use crate::{Error, Prepared};
+use std::path::Path;
+
+/// QEMU's own seccomp filter, with everything denied that a running VM does not need.
+const SANDBOX: &str = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny";
+
+pub(super) fn build(
+    program: &Path,
+    arch: Arch,
+    accel: Acceleration,
+    plan: Plan,
+) -> Result<Prepared, Error> {
+    let mut launch = Launch::new(program.to_owned());
+    let mut helpers = Vec::new();
+    launch.args(["-name", &escape(&plan.name)]);
+    launch.args([
+        "-nodefaults",
+        "-no-user-config",
+        "-display",
+        "none",
+        "-no-reboot",
+    ]);
+    launch.args(["-sandbox", SANDBOX]);
+    machine(&mut launch, arch, accel, &plan);
+    let control = Qmp::attach(&mut launch)?;
+    boot(&mut launch, plan.boot);
+    // The order of devices is the order of their PCI slots: console and vsock first, so that the
+    // number of disks does not move them.
+    consoles(&mut launch, arch, plan.consoles)?;
+    vsock(&mut launch, plan.vsock);
+    launch.args(["-device", "virtio-rng-pci"]);
+    if plan.balloon {
+        launch.args(["-device", "virtio-balloon-pci,id=balloon"]);
+    }
+    launch.args(["-device", "pvpanic-pci"]);
+    for (index, disk) in plan.disks.into_iter().enumerate() {
+        helpers.extend(blocks::add(&mut launch, index, disk)?);
+    }
+    Ok(Prepared {
+        launch,
+        control: Box::new(control),
+        helpers,
+    })
+}
+
+/// A comma separates options; two are one in a value.
+fn escape(value: &str) -> String {
+    value.replace(',', ",,")
+}
+
+fn machine(launch: &mut Launch, arch: Arch, accel: Acceleration, plan: &Plan) {
+    let (board, cpu) = match (arch, accel) {
+        (Arch::X86_64, Acceleration::Kvm) => ("q35,accel=kvm", Some("host")),
+        // The default model: `max` makes the emulated kernel's start slower.
+        (Arch::X86_64, Acceleration::Emulation) => ("q35,accel=tcg", None),
+        (Arch::Aarch64, Acceleration::Kvm) => ("virt,accel=kvm,gic-version=host", Some("host")),
+        (Arch::Aarch64, Acceleration::Emulation) => ("virt,accel=tcg", Some("max,pauth-impdef=on")),
+    };
+    launch.args([
+        "-machine",
+        &format!("{board},memory-backend=ram,dump-guest-core=off"),
+    ]);
+    if let Some(cpu) = cpu {
+        launch.args(["-cpu", cpu]);
+    }
+    // Shared, for devices in processes of their own.
+    launch.args([
+        "-object",
+        &format!(
+            "memory-backend-memfd,id=ram,size={}M,share=on",
+            plan.memory_mib
+        ),
+    ]);
+    launch.args(["-m", &format!("{}M", plan.memory_mib)]);
+    launch.args(["-smp", &plan.cpus.to_string()]);
+}
+
+fn boot(launch: &mut Launch, boot: Boot) {
+    let Boot::Kernel {
+        kernel,
+        initrd,
+        params,
+    } = boot;
+    let kernel = launch.pass(kernel.into());
+    launch.args(["-kernel", &format!("/proc/self/fd/{kernel}")]);
+    if let Some(initrd) = initrd {
+        let initrd = launch.pass(initrd.into());
+        launch.args(["-initrd", &format!("/proc/self/fd/{initrd}")]);
+    }
+    if !params.is_empty() {
+        launch.args(["-append", &params]);
+    }
+}
+
+/// ttyS0 and hvc0: console; ttyS1: failure reason; hvc1: nothing yet; hvc2: log.
+fn consoles(launch: &mut Launch, arch: Arch, consoles: Consoles) -> Result<(), Error> {
+    let second = consoles
+        .console_out
+        .try_clone()
+        .map_err(|e| Error::io("duplicate the console's descriptor", e))?;
+    let (serial_in, virtio_in) = match consoles.console_input {
+        ConsoleInput::TtyS0 => (consoles.console_in, None),
+        ConsoleInput::Hvc0 => (None, consoles.console_in),
+    };
+    chardev::add(launch, "ttyS0", consoles.console_out, serial_in)?;
+    chardev::add(launch, "ttyS1", consoles.failure, None)?;
+    chardev::add(launch, "hvc0", second, virtio_in)?;
+    chardev::add_null(launch, "hvc1");
+    chardev::add(launch, "hvc2", consoles.log, None)?;
+    match arch {
+        Arch::X86_64 => {
+            launch.args(["-serial", "chardev:ttyS0", "-serial", "chardev:ttyS1"]);
+        }
+        // The board's own line is a ttyAMA; those of the contract are 16550s.
+        Arch::Aarch64 => {
+            launch.args([
+                "-device",
+                "pci-serial,chardev=ttyS0",
+                "-device",
+                "pci-serial,chardev=ttyS1",
+            ]);
+        }
+    }
+    launch.args(["-device", "virtio-serial-pci"]);
+    for (port, id) in ["hvc0", "hvc1", "hvc2"].into_iter().enumerate() {
+        launch.args(["-device", &format!("virtconsole,nr={port},chardev={id}")]);
+    }
+    Ok(())
+}
+
+fn vsock(launch: &mut Launch, vsock: Vsock) {
+    match vsock {
+        Vsock::Kernel { vhost, cid } => {
+            let fd = launch.pass(vhost);
+            launch.args([
+                "-device",
+                &format!("vhost-vsock-pci,guest-cid={cid},vhostfd={fd}"),
+            ]);
+        }
+        Vsock::User { socket } => {
+            let fd = launch.pass(socket);
+            launch.args(["-chardev", &format!("socket,id=vsock,fd={fd}")]);
+            launch.args(["-device", "vhost-user-vsock-pci,chardev=vsock"]);
+        }
+    }
+}

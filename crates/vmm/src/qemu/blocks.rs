@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Disks as QEMU block devices.
+//!
+//! A disk of partitions is one GPT disk to the guest. If all partitions have the same access mode,
+//! QEMU itself puts the files together, by a VMDK descriptor. It cannot do that for files of both
+//! modes; such a disk is served by a thread of ours over an inherited socket.
+
+use super::chardev::add_fd;
+use crate::Error;
+use crate::launch::Launch;
+use crate::plan::{Disk, Partition};
+use composite_disk::{Access, Image, Layout, VmdkFile};
+use rustix::fs::MemfdFlags;
+use std::error::Error as StdError;
+use std::fs::File;
+use std::io::Write;
+use std::os::fd::OwnedFd;
+
+/// What serves a disk as long as the VM runs, if something of ours does.
+type Helper = Option<Box<dyn Send>>;
+
+/// Adds disk number `index`.
+pub(super) fn add(launch: &mut Launch, index: usize, disk: Disk) -> Result<Helper, Error> {
+    let helper = match disk {
+        Disk::Image { image, writable } => {
+            add_image(launch, index, &image, writable)?;
+            None
+        }
+        Disk::Partitions(partitions) => add_partitions(launch, index, partitions)?,
+    };
+    launch.args(["-device", &format!("virtio-blk-pci,drive=disk{index}")]);
+    Ok(helper)
+}
+
+/// An error about a part of what the client gave.
+fn invalid<E: StdError + Send + Sync + 'static>(what: String) -> impl FnOnce(E) -> Error {
+    move |source| Error::InvalidDisk {
+        what,
+        source: Box::new(source),
+    }
+}
+
+fn add_image(launch: &mut Launch, index: usize, image: &File, writable: bool) -> Result<(), Error> {
+    let what = || format!("disks[{index}].image");
+    let image = composite_disk::reopen(image, writable).map_err(invalid(what()))?;
+    Image::detect(&image)
+        .and_then(Image::raw_size)
+        .map_err(invalid(what()))?;
+    let set = add_fd(launch, image.into());
+    launch.args([
+        "-blockdev",
+        // Locks are off: whether an image may be shared is the client's business.
+        &format!(
+            "driver=file,node-name=disk{index},filename=/dev/fdset/{set},locking=off,read-only={}",
+            on_off(!writable)
+        ),
+    ]);
+    Ok(())
+}
+
+fn on_off(on: bool) -> &'static str {
+    if on { "on" } else { "off" }
+}
+
+fn add_partitions(
+    launch: &mut Launch,
+    index: usize,
+    partitions: Vec<Partition>,
+) -> Result<Helper, Error> {
+    let mut files = Vec::with_capacity(partitions.len());
+    let mut parts = Vec::with_capacity(partitions.len());
+    for partition in partitions {
+        let what = || format!("disks[{index}] partition '{}'", partition.label);
+        let file = composite_disk::reopen(&partition.image, partition.writable)
+            .map_err(invalid(what()))?;
+        let size = Image::detect(&file)
+            .and_then(Image::raw_size)
+            .map_err(invalid(what()))?;
+        files.push(file);
+        parts.push(composite_disk::Partition {
+            label: partition.label,
+            size,
+            writable: partition.writable,
+            guid: partition.guid,
+        });
+    }
+    let layout = Layout::new(&parts).map_err(invalid(format!("disks[{index}]")))?;
+    match layout.access() {
+        Access::Mixed => Err(Error::Unsupported {
+            vmm: "QEMU",
+            what: format!("disks[{index}]: mixed"),
+        }),
+        Access::ReadOnly | Access::Writable => {
+            add_vmdk(launch, index, &layout, files).map(|()| None)
+        }
+    }
+}
+
+/// The disk as a descriptor that QEMU reads: it opens the files itself.
+fn add_vmdk(
+    launch: &mut Launch,
+    index: usize,
+    layout: &Layout,
+    files: Vec<File>,
+) -> Result<(), Error> {
+    let writable = layout.access() == Access::Writable;
+    let failed = || format!("disks[{index}]");
+    // The descriptor names sets, and a set's number is that of its descriptor, so the files that
+    // are made of the layout need their descriptors before their content.
+    let header = memfd("gpt-header")?;
+    let footer = memfd("gpt-footer")?;
+    let sets: Vec<i32> = files
+        .into_iter()
+        .map(|file| add_fd(launch, file.into()))
+        .collect();
+    let reopen = |fd: &OwnedFd| -> Result<OwnedFd, Error> {
+        let file = fd
+            .try_clone()
+            .map(File::from)
+            .map_err(|e| Error::io(failed(), e))?;
+        composite_disk::reopen(&file, writable)
+            .map(OwnedFd::from)
+            .map_err(invalid(failed()))
+    };
+    let header_set = add_fd(launch, reopen(&header)?);
+    let footer_set = add_fd(launch, reopen(&footer)?);
+    let vmdk = composite_disk::vmdk(layout, |file| {
+        let set = match file {
+            VmdkFile::Header => Some(header_set),
+            VmdkFile::Footer => Some(footer_set),
+            VmdkFile::Partition(number) => sets.get(number).copied(),
+        };
+        // Every number is one of ours; no set has the number -1.
+        format!("/dev/fdset/{}", set.unwrap_or(-1))
+    })
+    .map_err(invalid(failed()))?;
+    let descriptor = memfd("vmdk")?;
+    for (fd, content) in [
+        (&header, &vmdk.header[..]),
+        (&footer, &vmdk.footer),
+        (&descriptor, vmdk.descriptor.as_bytes()),
+    ] {
+        fd.try_clone()
+            .and_then(|fd| File::from(fd).write_all(content))
+            .map_err(|e| Error::io(format!("write a descriptor of disks[{index}]"), e))?;
+    }
+    let set = add_fd(launch, reopen(&descriptor)?);
+    launch.args([
+        "-blockdev",
+        &format!(
+            "driver=vmdk,node-name=disk{index},read-only={},file.driver=file,file.filename=/dev/fdset/{set}",
+            on_off(!writable)
+        ),
+    ]);
+    Ok(())
+}
+
+/// A file in memory.
+fn memfd(name: &str) -> Result<OwnedFd, Error> {
+    rustix::fs::memfd_create(name, MemfdFlags::CLOEXEC)
+        .map_err(|e| Error::io(format!("make a file in memory, {name}"), e))
+}

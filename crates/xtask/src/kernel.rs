@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The guest's kernel: Debian's cloud kernel, fetched with the package manager and unpacked, not
+//! installed; or any other that the user names.
+
+use crate::packages::{apt_get, is_root, update};
+use crate::place::Arch;
+use crate::steps::{output, run};
+use anyhow::{Context, Result, bail, ensure};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Which kernel the guest gets.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub(crate) struct KernelArgs {
+    /// Debian's cloud kernel of this series, such as 6.1 or 6.12 [default: the release's own]
+    #[arg(long, value_name = "SERIES", conflicts_with = "kernel", value_parser = series)]
+    pub(crate) kernel_series: Option<String>,
+    /// A kernel file of your own
+    #[arg(long, value_name = "FILE")]
+    pub(crate) kernel: Option<PathBuf>,
+    /// The modules of that kernel, its lib/modules/VERSION; without, it must have all built in
+    #[arg(long, value_name = "DIR", requires = "kernel")]
+    pub(crate) modules: Option<PathBuf>,
+}
+
+/// A kernel at hand.
+#[derive(Debug)]
+pub(crate) struct Kernel {
+    /// The image, as distributions ship it.
+    pub(crate) image: PathBuf,
+    /// Its `lib/modules/VERSION`, if it has modules.
+    pub(crate) modules: Option<PathBuf>,
+}
+
+fn series(text: &str) -> Result<String, String> {
+    let (major, minor) = text.split_once('.').unwrap_or((text, ""));
+    let number = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+    if number(major) && number(minor) {
+        Ok(text.to_owned())
+    } else {
+        Err("a series is two numbers, such as 6.1".to_owned())
+    }
+}
+
+/// Gets the kernel that `args` ask for; fetched ones are kept in `cache`.
+pub(crate) fn get(args: &KernelArgs, cache: &Path) -> Result<Kernel> {
+    if let Some(image) = &args.kernel {
+        ensure!(
+            image.is_file(),
+            "--kernel {}: no such file",
+            image.display()
+        );
+        if let Some(modules) = &args.modules {
+            ensure!(
+                modules.join("kernel").is_dir() || modules.join("modules.builtin").is_file(),
+                "--modules {}: not the lib/modules/VERSION of a kernel",
+                modules.display()
+            );
+        }
+        return Ok(Kernel {
+            image: image.clone(),
+            modules: args.modules.clone(),
+        });
+    }
+    // What was fetched stays, so that a later call needs no network.
+    let kept = cache.join(
+        args.kernel_series
+            .as_deref()
+            .map_or("default".into(), |s| format!("series-{s}")),
+    );
+    if !kept.is_dir() {
+        fetch(args.kernel_series.as_deref(), cache, &kept)?;
+    }
+    unpacked(&kept)
+}
+
+/// Fetches the package and unpacks it to `kept`.
+fn fetch(series: Option<&str>, cache: &Path, kept: &Path) -> Result<()> {
+    let arch = Arch::host()?.debian;
+    let find = || concrete_package(series, arch);
+    let package = match find() {
+        Ok(package) => package,
+        Err(_) if is_root() => update().and_then(|()| find())?,
+        Err(error) => {
+            return Err(error.context("if the package lists are old: sudo apt-get update"));
+        }
+    };
+    let work = cache.join("fetching");
+    if work.exists() {
+        fs::remove_dir_all(&work).with_context(|| format!("remove {}", work.display()))?;
+    }
+    fs::create_dir_all(&work).with_context(|| format!("make {}", work.display()))?;
+    let download = || run(apt_get().arg("download").arg(&package).current_dir(&work));
+    if is_root() {
+        download().or_else(|_| update().and_then(|()| download()))?;
+    } else {
+        download().context("if the package lists are old: sudo apt-get update")?;
+    }
+    let file = only(&work, |name| name.ends_with(".deb"))?;
+    let tree = work.join("tree");
+    run(Command::new("dpkg-deb").arg("-x").arg(&file).arg(&tree))?;
+    unpacked(&tree).with_context(|| format!("look into {package}"))?;
+    fs::rename(&tree, kept).with_context(|| format!("make {}", kept.display()))?;
+    fs::remove_dir_all(&work).with_context(|| format!("remove {}", work.display()))
+}
+
+/// The package that holds the kernel: what the meta-package depends on.
+fn concrete_package(series: Option<&str>, arch: &str) -> Result<String> {
+    let of_series = series.map(|series| format!("linux-image-{series}-cloud-{arch}"));
+    let metas = of_series
+        .into_iter()
+        .chain([format!("linux-image-cloud-{arch}")]);
+    for meta in metas {
+        // A meta-package that does not exist is no failure: the next one may.
+        let text = output(Command::new("apt-cache").args(["depends", "--important", &meta]));
+        let package = text.ok().and_then(|text| dependency(&text, arch));
+        if let Some(package) = package.filter(|p| series.is_none_or(|s| is_of_series(p, s))) {
+            return Ok(package);
+        }
+    }
+    match series {
+        None => bail!(
+            "apt-cache knows no linux-image-cloud-{arch}; name a kernel with --kernel FILE --modules DIR"
+        ),
+        Some(series) => {
+            let names = output(Command::new("apt-cache").args(["pkgnames", "linux-image-"]))?;
+            newest(&names, series, arch).with_context(|| {
+                format!("apt-cache knows no cloud kernel of series {series} for {arch}; name a kernel with --kernel FILE --modules DIR")
+            })
+        }
+    }
+}
+
+/// The kernel package among the dependencies that `apt-cache depends` prints.
+fn dependency(text: &str, arch: &str) -> Option<String> {
+    text.lines()
+        .filter_map(|line| line.trim().strip_prefix("Depends: "))
+        .find(|name| name.starts_with("linux-image-") && name.ends_with(&format!("-cloud-{arch}")))
+        .map(str::to_owned)
+}
+
+fn is_of_series(package: &str, series: &str) -> bool {
+    package
+        .strip_prefix("linux-image-")
+        .and_then(|rest| rest.strip_prefix(series))
+        .is_some_and(|rest| rest.starts_with(['.', '-', '+']))
+}
+
+/// The newest kernel of `series` in a list of package names.
+fn newest(names: &str, series: &str, arch: &str) -> Option<String> {
+    let suffix = format!("-cloud-{arch}");
+    // The numbers of the version, as numbers.
+    let key = |name: &str| -> Vec<u64> {
+        name.split(|c: char| !c.is_ascii_digit())
+            .filter_map(|part| part.parse().ok())
+            .collect()
+    };
+    names
+        .lines()
+        .filter(|name| is_of_series(name, series) && name.ends_with(&suffix))
+        .max_by_key(|name| key(name))
+        .map(str::to_owned)
+}
+
+/// The kernel in the unpacked package `tree`.
+fn unpacked(tree: &Path) -> Result<Kernel> {
+    let image = only(&tree.join("boot"), |name| name.starts_with("vmlinuz-"))?;
+    // Newer packages have merged /lib into /usr/lib.
+    let modules = [tree.join("lib/modules"), tree.join("usr/lib/modules")];
+    let modules = modules
+        .iter()
+        .find(|dir| dir.is_dir())
+        .context("the package has no modules")?;
+    Ok(Kernel {
+        image,
+        modules: Some(only(modules, |_| true)?),
+    })
+}
+
+/// The one entry of `dir` whose name is `wanted`.
+fn only(dir: &Path, wanted: impl Fn(&str) -> bool) -> Result<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(dir).with_context(|| format!("list {}", dir.display()))? {
+        let entry = entry.with_context(|| format!("list {}", dir.display()))?;
+        if entry.file_name().to_str().is_some_and(&wanted) {
+            found.push(entry.path());
+        }
+    }
+    match found.len() {
+        1 => found.pop().context("one is there"),
+        n => bail!("{}: {n} entries where there should be one", dir.display()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_meta_package_leads_to_the_kernel() {
+        let text = "linux-image-cloud-amd64\n  Depends: linux-image-6.1.0-56-cloud-amd64\n";
+        assert_eq!(
+            dependency(text, "amd64").unwrap(),
+            "linux-image-6.1.0-56-cloud-amd64"
+        );
+        assert_eq!(dependency(text, "arm64"), None);
+    }
+
+    #[test]
+    fn a_series_is_not_the_beginning_of_another() {
+        let names = "linux-image-6.1.0-9-cloud-amd64\nlinux-image-6.1.0-56-cloud-amd64\n\
+                     linux-image-6.1.0-57-amd64\nlinux-image-6.12.99+deb12-cloud-amd64\n\
+                     linux-image-6.12.117+deb12-cloud-amd64\nlinux-image-6.12.118+deb12-cloud-amd64-dbg\n\
+                     linux-image-6.12.118+deb12-cloud-arm64\n";
+        assert_eq!(
+            newest(names, "6.1", "amd64").unwrap(),
+            "linux-image-6.1.0-56-cloud-amd64"
+        );
+        assert_eq!(
+            newest(names, "6.12", "amd64").unwrap(),
+            "linux-image-6.12.117+deb12-cloud-amd64"
+        );
+        assert_eq!(newest(names, "6.13", "amd64"), None);
+        assert!(is_of_series("linux-image-6.12-cloud-amd64", "6.12"));
+    }
+
+    #[test]
+    fn a_series_is_two_numbers() {
+        assert!(series("6.12").is_ok());
+        for wrong in ["6", "6.", "6.x", "6.1.0", "../6.1", ""] {
+            assert!(series(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+//! `cargo xtask`: builds, packs, tests and demonstrates this workspace.
+//!
+//! | command | what it does |
+//! | --- | --- |
+//! | `dist` | all programs, static, with a guest and the demo's root, in `target/dist` |
+//! | `guest-image` | only a guest: kernel and initial RAM disk |
+//! | `demo` | `dist`, then the demo |
+//! | `test` | `dist`, then every check and test of the workspace |
+#![forbid(unsafe_code)]
+
+mod demo;
+mod dist;
+mod initrd;
+mod kernel;
+mod modules;
+mod packages;
+mod place;
+mod steps;
+mod test;
+mod vmlinux;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// Builds, packs, tests and demonstrates this workspace.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Build all programs, static, and pack them with a guest and the demo's root into target/dist
+    Dist(dist::Args),
+    /// Pack only a guest, that is, a kernel and an initial RAM disk
+    GuestImage(dist::GuestArgs),
+    /// Build, then run an early VM whose payload adds two numbers
+    Demo(demo::Args),
+    /// Build, then run every check and test of the workspace
+    Test(test::Args),
+}
+
+fn main() -> ExitCode {
+    let done = match Args::parse().command {
+        Command::Dist(args) => dist::run(&args),
+        Command::GuestImage(args) => dist::guest(&args),
+        Command::Demo(args) => demo::run(&args),
+        Command::Test(args) => test::run(&args),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("cargo xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

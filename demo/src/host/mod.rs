@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The host's part of the demo: from the fork of a manager to an answer from a VM.
+//!
+//! `args` is the command line, `demo` the sequence of steps, `timeline` what is told about it and
+//! `watchdog` bounds it all.
+
+mod args;
+mod demo;
+mod timeline;
+mod watchdog;
+
+use args::Args;
+use clap::Parser;
+use std::process::ExitCode;
+
+/// The whole program.
+pub(crate) fn main() -> ExitCode {
+    let args = Args::parse();
+    match demo::run(&args).and_then(|outcome| demo::print(&args, &outcome)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("vm_demo_native_early: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Why the guest could not do its work, and under which names the host knows that.
+
+use std::fmt::Display;
+use vm_payload::ErrorCode;
+
+/// The classes of failure that the host tells apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// What the host asked for cannot be: parameters, payload, partitions.
+    Config,
+    /// The host cannot be reached.
+    NoHost,
+    /// Everything else.
+    Runtime,
+}
+
+impl Kind {
+    /// The text that the failure line (ttyS1) begins with: a name of the host's `DeathReason`.
+    pub(crate) fn reason(self) -> &'static str {
+        match self {
+            Self::Config => "MICRODROID_INVALID_PAYLOAD_CONFIG",
+            Self::NoHost => "MICRODROID_FAILED_TO_CONNECT_TO_VIRTUALIZATION_SERVICE",
+            Self::Runtime => "MICRODROID_UNKNOWN_RUNTIME_ERROR",
+        }
+    }
+
+    /// The code for `notifyError`.
+    pub(crate) fn code(self) -> ErrorCode {
+        match self {
+            Self::Config => ErrorCode::PAYLOAD_INVALID_CONFIG,
+            Self::NoHost | Self::Runtime => ErrorCode::UNKNOWN,
+        }
+    }
+}
+
+/// A failure with a text for humans, on one line.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub(crate) struct Failure {
+    pub(crate) kind: Kind,
+    message: String,
+}
+
+impl Failure {
+    /// A failure of `kind`; line breaks in `message` become spaces.
+    pub(crate) fn new(kind: Kind, message: impl Into<String>) -> Self {
+        let message = message.into().replace(['\r', '\n'], " ");
+        Self { kind, message }
+    }
+
+    /// A failure of the step `what` with the system's answer.
+    pub(crate) fn io(kind: Kind, what: impl Display, source: &impl Display) -> Self {
+        Self::new(kind, format!("{what}: {source}"))
+    }
+
+    /// What is written to the failure line.
+    pub(crate) fn line(&self) -> String {
+        format!("{}|{}", self.kind.reason(), self.message)
+    }
+}
+
+/// An error's text with those of its sources.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(source) = next {
+        text.push_str(": ");
+        text.push_str(&source.to_string());
+        next = source.source();
+    }
+    text
+}

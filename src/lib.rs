@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The VM manager: what is compiled twice, once for each profile.
+//!
+//! ```text
+//!   main ─ args ─▶ inherited fds ─▶ limits ─▶ serve IVirtualizationService until the client hangs up
+//!                                                │ createVm
+//!          service ──▶ vm::plan ──▶ profile's context (CID, directory) ──▶ vm::Instance
+//!                                                                            │ start
+//!                                              vm::driver: one thread that spawns, waits, cleans up
+//! ```
+//!
+//! * [`profile`] is the one place where the two programs differ.
+//! * [`service`] holds the binder objects; they know no command lines.
+//! * [`vm`] holds a VM's life.
+#![deny(unsafe_code)]
+
+pub mod args;
+pub mod client;
+pub mod host;
+pub mod logger;
+pub mod profile;
+pub mod service;
+pub mod start;
+pub mod vm;
+
+use std::process::ExitCode;
+
+/// The whole program. What went wrong is one line on standard error and exit status 1.
+#[must_use]
+pub fn run() -> ExitCode {
+    logger::install();
+    match args::parse(std::env::args_os()).and_then(|command| match command {
+        args::Command::Help => {
+            println!("{}", args::help());
+            Ok(())
+        }
+        args::Command::Version => {
+            println!("{} {}", profile::NAME, env!("CARGO_PKG_VERSION"));
+            Ok(())
+        }
+        args::Command::Serve(fds) => start::serve(fds),
+        args::Command::VsockDevice(fds) => start::vsock_device(&fds),
+    }) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            eprintln!("{}: {}", profile::NAME, service::status::chain(&e));
+            ExitCode::FAILURE
+        }
+    }
+}

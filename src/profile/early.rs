@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+//! `early_virtmgr`: no global service; VMs are declared in a list, with static CIDs.
+
+use crate::client::Client;
+use crate::host::Host;
+use crate::profile::Capabilities;
+use crate::service::status::unsupported;
+use crate::vm::{self, Context, VmDirectory, Vms};
+use avf_aidl::service::{VirtualMachineDebugInfo, VirtualMachineRawConfig};
+use rsbinder::BinderResult;
+use rustix::process::{Resource, Rlimit, setrlimit};
+
+/// The program's name.
+pub const NAME: &str = "early_virtmgr";
+/// What it is for, in half a line.
+pub const ABOUT: &str = "manages the VMs that start before /data is mounted";
+/// What needs the global service cannot be had.
+pub const CAPABILITIES: Capabilities = Capabilities {
+    network: false,
+    device_assignment: false,
+    vendor_modules: false,
+    multi_tenant: false,
+};
+
+/// Where the VMs' directories are.
+const DIRECTORIES: &str = "/mnt/vm/early";
+/// How the instance ids of clients on the vendor's partitions begin.
+const VENDOR_INSTANCE_ID: [u8; 4] = [0xff; 4];
+
+/// Lifts the limit on locked memory for this process and the VMMs that it starts.
+///
+/// A refusal is a warning only: a VMM that needs locked memory will fail and say so.
+pub fn lift_memory_lock_limit() {
+    let unlimited = Rlimit {
+        current: None,
+        maximum: None,
+    };
+    if let Err(e) = setrlimit(Resource::Memlock, unlimited) {
+        log::warn!(
+            "the limit on locked memory stays: {e}; a VMM that locks its guest's memory needs the \
+             capability CAP_SYS_RESOURCE here"
+        );
+    }
+}
+
+/// The answer of a method that needs the global service.
+#[must_use]
+pub fn no_global_service(method: &str) -> String {
+    format!("{NAME} doesn't support {method}")
+}
+
+/// A VM that its client may create.
+#[derive(Debug)]
+pub struct Request {
+    name: String,
+    cid: u32,
+}
+
+/// Gives declared VMs to the executables that they are declared for.
+#[derive(Debug)]
+pub struct Provider {
+    host: Host,
+    client: Client,
+}
+
+impl Provider {
+    /// The provider for `client`.
+    #[must_use]
+    pub fn new(host: Host, client: Client) -> Self {
+        Self { host, client }
+    }
+
+    /// Finds the VM in the early VM list of the client's partition.
+    ///
+    /// # Errors
+    /// If it is not declared, or for another executable.
+    pub fn authorize(&self, config: &VirtualMachineRawConfig) -> Result<Request, vm::Error> {
+        let root = self.host.root();
+        let executable = early_vms::ClientExecutable::of_process(self.client.pid(), root)
+            .map_err(|e| vm::Error::EarlyVm(Box::new(e)))?;
+        // What /proc said is of the client only if the client lived until after it was asked.
+        if !self
+            .client
+            .is_alive()
+            .map_err(|e| vm::Error::io("ask whether the client lives", e))?
+        {
+            return Err(vm::Error::ClientGone {
+                pid: self.client.pid(),
+            });
+        }
+        let early = |e| vm::Error::EarlyVm(Box::new(e));
+        let partition = executable.partition().map_err(early)?;
+        let list = early_vms::EarlyVms::load(root, partition).map_err(early)?;
+        for fault in list.faults() {
+            log::warn!("{fault}");
+        }
+        let vm = list.find(&config.name).map_err(early)?;
+        vm.check_executable(&executable).map_err(early)?;
+        if partition.is_vendor() && !config.instanceId.starts_with(&VENDOR_INSTANCE_ID) {
+            return Err(vm::Error::Invalid {
+                what: format!(
+                    "instanceId: that of a client in partition {partition} must begin with FF FF FF FF, not {:02X?}",
+                    &config.instanceId[..VENDOR_INSTANCE_ID.len()]
+                ),
+            });
+        }
+        Ok(Request {
+            name: vm.name.clone(),
+            cid: vm.cid,
+        })
+    }
+
+    /// Takes the VM's CID and directory.
+    ///
+    /// # Errors
+    /// If the VM is running already.
+    pub fn context(&self, request: Request) -> Result<Context, vm::Error> {
+        let base = self.host.path(DIRECTORIES);
+        let directory = VmDirectory::claim(&base, request.cid, &request.name, self.client.pid())?;
+        Ok(Context {
+            name: request.name,
+            cid: request.cid,
+            directory,
+        })
+    }
+
+    /// Needs the global service.
+    ///
+    /// # Errors
+    /// Always UNSUPPORTED_OPERATION.
+    pub fn allocate_instance_id(&self) -> BinderResult<[u8; 64]> {
+        Err(unsupported(&no_global_service("allocateInstanceId")))
+    }
+
+    /// Needs the global service.
+    ///
+    /// # Errors
+    /// Always UNSUPPORTED_OPERATION.
+    pub fn debug_list_vms(&self, _vms: &Vms) -> BinderResult<Vec<VirtualMachineDebugInfo>> {
+        Err(unsupported(&no_global_service("debugListVms")))
+    }
+
+    /// Needs the global service.
+    ///
+    /// # Errors
+    /// Always UNSUPPORTED_OPERATION.
+    pub fn is_remote_attestation_supported(&self) -> BinderResult<bool> {
+        Err(unsupported(&no_global_service(
+            "isRemoteAttestationSupported",
+        )))
+    }
+}

@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Writable images: the file that becomes an instance, a data or a raw partition of a guest.
+
+use crate::service::status::{exception, failure};
+use avf_aidl::service::PartitionType;
+use rsbinder::{BinderResult, ExceptionCode, ParcelFileDescriptor, Status};
+use rustix::fs::{FileType, OFlags};
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+
+/// The size of an image is a multiple of this.
+const ALIGNMENT: u64 = 4096;
+/// The head of an instance image: this, then the version.
+const INSTANCE_MAGIC: &[u8] = b"Android-VM-instance";
+/// Version 1 of the instance image's format.
+const INSTANCE_VERSION: u16 = 1;
+/// The head of a storage image that the guest has not formatted yet.
+const UNFORMATTED: &[u8] = b"UNFORMATTED-STORAGE";
+
+/// Makes the file behind `image` an empty partition of `size` bytes, rounded up to 4096.
+///
+/// # Errors
+/// ILLEGAL_ARGUMENT for a negative or huge size, an unknown type, or a descriptor that is not a
+/// regular file open for writing; the default error if writing fails.
+pub(super) fn initialize(
+    image: &ParcelFileDescriptor,
+    size: i64,
+    kind: PartitionType,
+) -> BinderResult<()> {
+    let invalid = |text: String| exception(ExceptionCode::IllegalArgument, &text);
+    let size = u64::try_from(size)
+        .map_err(|_| invalid(format!("sizeBytes {size}: it must not be negative")))?
+        .checked_next_multiple_of(ALIGNMENT)
+        .filter(|size| i64::try_from(*size).is_ok())
+        .ok_or_else(|| invalid(format!("sizeBytes {size}: it is too large for a file")))?;
+    let head = match kind {
+        PartitionType::RAW => Vec::new(),
+        PartitionType::ANDROID_VM_INSTANCE => {
+            [INSTANCE_MAGIC, &INSTANCE_VERSION.to_le_bytes()].concat()
+        }
+        PartitionType::ENCRYPTEDSTORE => UNFORMATTED.to_vec(),
+        PartitionType(other) => {
+            return Err(invalid(format!(
+                "type {other}: it must be RAW (0), ANDROID_VM_INSTANCE (1) or ENCRYPTEDSTORE (2)"
+            )));
+        }
+    };
+    if u64::try_from(head.len()).is_ok_and(|len| len > size) {
+        return Err(invalid(format!(
+            "sizeBytes {size}: this type needs at least {ALIGNMENT}"
+        )));
+    }
+    let fd = image.as_ref().try_clone().map_err(|e| {
+        exception(
+            ExceptionCode::BadParcelable,
+            &format!("imageFd: it cannot be duplicated: {e}"),
+        )
+    })?;
+    let stat = rustix::fs::fstat(&fd).map_err(|e| failed("imageFd: stat", e.into()))?;
+    if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+        return Err(invalid("imageFd: it must be a regular file".into()));
+    }
+    let mode = rustix::fs::fcntl_getfl(&fd).map_err(|e| failed("imageFd: flags", e.into()))?;
+    if mode & OFlags::ACCMODE == OFlags::RDONLY {
+        return Err(invalid("imageFd: it must be open for writing".into()));
+    }
+    let file = File::from(fd);
+    file.set_len(0)
+        .map_err(|e| failed("imageFd: truncate", e))?;
+    file.set_len(size)
+        .map_err(|e| failed("imageFd: set the size", e))?;
+    file.write_all_at(&head, 0)
+        .map_err(|e| failed("imageFd: write", e))
+}
+
+fn failed(what: &str, error: io::Error) -> Status {
+    failure(&io::Error::new(error.kind(), format!("{what}: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Read;
+
+    fn image() -> (tempfile::NamedTempFile, ParcelFileDescriptor) {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), vec![7; 10_000]).unwrap();
+        let fd = ParcelFileDescriptor::new(file.reopen().unwrap());
+        (file, fd)
+    }
+
+    #[test]
+    fn each_type_has_its_head_and_a_rounded_size() {
+        for (kind, size, head) in [
+            (PartitionType::RAW, 1, b"" as &[u8]),
+            (
+                PartitionType::ANDROID_VM_INSTANCE,
+                4096,
+                b"Android-VM-instance\x01\x00",
+            ),
+            (PartitionType::ENCRYPTEDSTORE, 4097, b"UNFORMATTED-STORAGE"),
+        ] {
+            let (file, fd) = image();
+            initialize(&fd, size, kind).unwrap();
+            let mut content = Vec::new();
+            file.reopen().unwrap().read_to_end(&mut content).unwrap();
+            let rounded = usize::try_from(size).unwrap().next_multiple_of(4096);
+            assert_eq!(content.len(), rounded);
+            assert_eq!(&content[..head.len()], head);
+            assert!(content[head.len()..].iter().all(|b| *b == 0));
+        }
+    }
+
+    #[test]
+    fn bad_input_leaves_the_file_as_it_was() {
+        let (file, fd) = image();
+        for (size, kind) in [
+            (-1, PartitionType::RAW),
+            (i64::MAX, PartitionType::RAW),
+            (4096, PartitionType(9)),
+            (0, PartitionType::ENCRYPTEDSTORE),
+        ] {
+            let error = initialize(&fd, size, kind).unwrap_err();
+            assert_eq!(error.exception_code(), ExceptionCode::IllegalArgument);
+        }
+        let read_only = ParcelFileDescriptor::new(File::open(file.path()).unwrap());
+        let error = initialize(&read_only, 4096, PartitionType::RAW).unwrap_err();
+        assert_eq!(error.exception_code(), ExceptionCode::IllegalArgument);
+        assert_eq!(std::fs::metadata(file.path()).unwrap().len(), 10_000);
+    }
+}

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+//! `IVirtualMachine`: a client's handle to one VM. The VM lives as long as the client holds it.
+
+use crate::profile;
+use crate::service::status::{logged, unsupported};
+use crate::vm::Instance;
+use avf_aidl::service::{
+    BnVirtualMachine, IVirtualMachine, IVirtualMachineCallback, VirtualMachineState,
+};
+use rsbinder::{BinderResult, Interface, ParcelFileDescriptor, Strong};
+use std::sync::Arc;
+
+/// A client's handle to one VM. Dropping it kills the VM.
+#[derive(Debug)]
+pub struct Machine {
+    vm: Arc<Instance>,
+}
+
+impl Machine {
+    /// The binder object for `vm`.
+    #[must_use]
+    pub fn binder(vm: Arc<Instance>) -> Strong<dyn IVirtualMachine> {
+        BnVirtualMachine::new_binder(Self { vm })
+    }
+
+    fn failed(&self, method: &str) -> impl FnOnce(crate::vm::Error) -> rsbinder::Status {
+        let what = format!(
+            "{method} of VM '{}' (CID {})",
+            self.vm.name(),
+            self.vm.cid()
+        );
+        move |error| logged(&what, &error)
+    }
+}
+
+impl Interface for Machine {}
+
+impl IVirtualMachine for Machine {
+    fn getCid(&self) -> BinderResult<i32> {
+        Ok(self.vm.cid().cast_signed())
+    }
+
+    fn getState(&self) -> BinderResult<VirtualMachineState> {
+        Ok(VirtualMachineState(self.vm.state_number()))
+    }
+
+    fn registerCallback(&self, callback: &Strong<dyn IVirtualMachineCallback>) -> BinderResult<()> {
+        self.vm.callbacks().register(callback)
+    }
+
+    fn start(&self) -> BinderResult<()> {
+        Instance::start(&self.vm).map_err(self.failed("start"))
+    }
+
+    fn stop(&self) -> BinderResult<()> {
+        self.vm.stop().map_err(self.failed("stop"))
+    }
+
+    fn getMemoryBalloon(&self) -> BinderResult<i64> {
+        Err(unsupported("getMemoryBalloon is not supported yet"))
+    }
+
+    fn setMemoryBalloon(&self, _bytes: i64) -> BinderResult<()> {
+        Err(unsupported("setMemoryBalloon is not supported yet"))
+    }
+
+    fn connectVsock(&self, port: i32) -> BinderResult<ParcelFileDescriptor> {
+        self.vm
+            .connect_vsock(port)
+            .map(ParcelFileDescriptor::new)
+            .map_err(self.failed("connectVsock"))
+    }
+
+    fn setHostConsoleName(&self, _pathname: &str) -> BinderResult<()> {
+        Err(unsupported(&profile::no_global_service(
+            "setHostConsoleName",
+        )))
+    }
+
+    fn suspend(&self) -> BinderResult<()> {
+        self.vm.suspend().map_err(self.failed("suspend"))
+    }
+
+    fn resume(&self) -> BinderResult<()> {
+        self.vm.resume().map_err(self.failed("resume"))
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        self.vm.kill();
+    }
+}

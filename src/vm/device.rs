@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The vsock of a VM: the kernel's device where there is one, else a process of our own.
+
+use crate::args;
+use crate::vm::{Error, VmDirectory};
+use rustix::fs::{Mode, OFlags};
+use rustix::net::{AddressFamily, SocketFlags, SocketType};
+use std::fs::OpenOptions;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::net::UnixListener;
+use std::path::PathBuf;
+use vmm::launch::{Child, Launch};
+use vmm::plan::Vsock;
+
+/// The kernel's device for guests.
+const VHOST_VSOCK: &str = "/dev/vhost-vsock";
+/// The name, in the VM's directory, of the socket for connections of the host; the guest's
+/// connections to the host's port `P` go to this name with `_P`.
+pub const VSOCK_SOCKET: &str = "vsock";
+
+/// How a connection gets to the guest.
+#[derive(Debug)]
+pub(super) enum Route {
+    /// By the host's kernel.
+    Kernel,
+    /// Through the device process that listens in this directory.
+    User {
+        /// The VM's directory, by a descriptor that does not hold its lock.
+        directory: OwnedFd,
+    },
+}
+
+/// The device process before it is started.
+#[derive(Debug)]
+pub(super) struct UserDevice {
+    vhost_user: OwnedFd,
+    listener: UnixListener,
+}
+
+/// Makes the guest's vsock: what the VMM gets, the device to be started with it, and the way in.
+pub(super) fn prepare(directory: &VmDirectory) -> Result<(VsockParts, Route), Error> {
+    match OpenOptions::new().read(true).write(true).open(VHOST_VSOCK) {
+        Ok(vhost) => Ok((
+            VsockParts::Kernel {
+                vhost: vhost.into(),
+            },
+            Route::Kernel,
+        )),
+        Err(e) => {
+            log::debug!("{VHOST_VSOCK}: {e}; the VM gets a vsock device in a process of its own");
+            let (vhost_user, vmm) = rustix::net::socketpair(
+                AddressFamily::UNIX,
+                SocketType::STREAM,
+                SocketFlags::CLOEXEC,
+                None,
+            )
+            .map_err(|e| Error::io("make the vsock device's socket", e))?;
+            let listener = UnixListener::bind(directory.short_path(VSOCK_SOCKET)).map_err(|e| {
+                Error::io(
+                    format!("listen on {}/{VSOCK_SOCKET}", directory.path().display()),
+                    e,
+                )
+            })?;
+            let device = UserDevice {
+                vhost_user,
+                listener,
+            };
+            Ok((
+                VsockParts::User { device, vmm },
+                Route::User {
+                    directory: open(directory)?,
+                },
+            ))
+        }
+    }
+}
+
+/// The two sides of a guest's vsock.
+#[derive(Debug)]
+pub(super) enum VsockParts {
+    /// The kernel's.
+    Kernel {
+        /// The opened device.
+        vhost: OwnedFd,
+    },
+    /// A process of ours and the VMM's end of the socket between them.
+    User {
+        /// The process to be.
+        device: UserDevice,
+        /// The VMM's end.
+        vmm: OwnedFd,
+    },
+}
+
+impl VsockParts {
+    /// What goes into the VMM's plan, and what is to be started.
+    pub(super) fn split(self, cid: u32) -> (Vsock, Option<UserDevice>) {
+        match self {
+            Self::Kernel { vhost } => (Vsock::Kernel { vhost, cid }, None),
+            Self::User { device, vmm } => (Vsock::User { socket: vmm }, Some(device)),
+        }
+    }
+}
+
+impl UserDevice {
+    /// Starts the process. It ends when the VMM closes its socket, or the calling thread ends.
+    pub(super) fn spawn(self, cid: u32, directory: &VmDirectory) -> Result<Child, Error> {
+        let mut launch = Launch::new(PathBuf::from("/proc/self/exe"));
+        let vhost_user = launch.pass(self.vhost_user);
+        let listener = launch.pass(self.listener.into());
+        let folder = launch.pass(open(directory)?);
+        launch.arg(args::VSOCK_DEVICE).args([
+            cid.to_string(),
+            vhost_user.to_string(),
+            listener.to_string(),
+            folder.to_string(),
+        ]);
+        Ok(launch.spawn()?)
+    }
+}
+
+/// The directory by a new descriptor, which does not share the lock of the first.
+fn open(directory: &VmDirectory) -> Result<OwnedFd, Error> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    rustix::fs::openat(directory.fd(), ".", flags, Mode::empty())
+        .map_err(|e| Error::io(format!("open {}", directory.path().display()), e))
+}
+
+/// Connects to `port` in the guest.
+pub(super) fn connect(route: &Route, cid: u32, port: u32) -> Result<OwnedFd, Error> {
+    Ok(match route {
+        Route::Kernel => avf_rpc::vsock::connect_vsock(cid, port)?.into(),
+        Route::User { directory } => {
+            let socket = format!("/proc/self/fd/{}/{VSOCK_SOCKET}", directory.as_raw_fd());
+            avf_rpc::vsock::connect_hybrid(socket.as_ref(), port)?.into()
+        }
+    })
+}

@@ -1,0 +1,289 @@
+// SPDX-License-Identifier: Apache-2.0
+//! One VM, as the binder objects see it. The work is done by its driver thread.
+
+use crate::service::Callbacks;
+use crate::vm::device::{self, Route};
+use crate::vm::driver::{self, Unstarted};
+use crate::vm::plan::Draft;
+use crate::vm::{Context, Error, PayloadState, State, Vms};
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak, mpsc};
+use vmm::death::Death;
+use vmm::launch::Killer;
+use vmm::{Control, Vmm};
+
+/// Ports that ordinary guests may use begin here; those below belong to the guest's system.
+const FIRST_PORT: u32 = 1024;
+/// The ports of Trusty guests.
+const TRUSTY_PORTS: std::ops::RangeInclusive<u32> = 2..=20;
+
+/// One VM.
+pub struct Instance {
+    name: String,
+    cid: u32,
+    directory: PathBuf,
+    route: Route,
+    callbacks: Callbacks,
+    registry: Weak<Vms>,
+    inner: Mutex<Inner>,
+    /// Told at each change of the state.
+    changed: Condvar,
+}
+
+struct Inner {
+    state: State,
+    /// What a start takes.
+    unstarted: Option<Box<Unstarted>>,
+    /// There while the VMM runs.
+    running: Option<Running>,
+    /// Whether someone wanted it dead, also before there was a VMM.
+    kill: bool,
+    /// Whether all is cleaned up and the clients know.
+    finished: bool,
+}
+
+struct Running {
+    killer: Killer,
+    control: Arc<dyn Control>,
+}
+
+impl std::fmt::Debug for Instance {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Instance")
+            .field("name", &self.name)
+            .field("cid", &self.cid)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Instance {
+    /// Makes the VM's channels and the VMM's command line.
+    pub(super) fn new(
+        draft: Draft,
+        context: Context,
+        vmm: &dyn Vmm,
+        registry: Weak<Vms>,
+    ) -> Result<Self, Error> {
+        let (name, cid) = (context.name.clone(), context.cid);
+        let directory = context.directory.path().to_owned();
+        let (unstarted, route) = driver::prepare(draft, context, vmm)?;
+        Ok(Self {
+            name,
+            cid,
+            directory,
+            route,
+            callbacks: Callbacks::default(),
+            registry,
+            inner: Mutex::new(Inner {
+                state: State::NotStarted,
+                unstarted: Some(Box::new(unstarted)),
+                running: None,
+                kill: false,
+                finished: false,
+            }),
+            changed: Condvar::new(),
+        })
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The VM's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The VM's CID.
+    #[must_use]
+    pub fn cid(&self) -> u32 {
+        self.cid
+    }
+
+    /// The path of the VM's temporary directory, which may be gone.
+    #[must_use]
+    pub fn directory_path(&self) -> &Path {
+        &self.directory
+    }
+
+    /// Who is told what happens.
+    #[must_use]
+    pub fn callbacks(&self) -> &Callbacks {
+        &self.callbacks
+    }
+
+    /// The number of the state, as clients get it.
+    #[must_use]
+    pub fn state_number(&self) -> i32 {
+        self.inner().state.number()
+    }
+
+    /// Starts the VM and waits until its VMM runs the guest.
+    ///
+    /// # Errors
+    /// If it was started before, or the VMM does not start: then with the VMM's own words.
+    pub fn start(vm: &Arc<Self>) -> Result<(), Error> {
+        let registry = vm.registry.upgrade().ok_or(Error::Ending)?;
+        let unstarted = {
+            let mut inner = vm.inner();
+            inner.state.begin()?;
+            inner.unstarted.take().ok_or(Error::Ending)?
+        };
+        let (sender, receiver) = mpsc::sync_channel(1);
+        let driven = Arc::clone(vm);
+        if let Err(e) = registry.drive(vm, move || driver::drive(&driven, *unstarted, &sender)) {
+            vm.finish(Death::InfrastructureError);
+            return Err(e);
+        }
+        // The driver always answers; if it panicked, the sender is gone.
+        receiver.recv().unwrap_or(Err(Error::Stopped))
+    }
+
+    /// Kills the VM and waits until everything of it is gone.
+    ///
+    /// # Errors
+    /// If it was never started.
+    pub fn stop(&self) -> Result<(), Error> {
+        let state = self.inner().state;
+        if state == State::NotStarted {
+            return Err(Error::State {
+                is: state.word(),
+                call: "stop",
+                wanted: "running",
+            });
+        }
+        self.kill();
+        let mut inner = self.inner();
+        while !inner.finished {
+            inner = self
+                .changed
+                .wait(inner)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+        Ok(())
+    }
+
+    /// Kills the VM and returns at once; its driver thread cleans up.
+    pub fn kill(&self) {
+        let mut inner = self.inner();
+        inner.kill = true;
+        if let Some(running) = &inner.running {
+            running.killer.kill();
+        }
+        let unstarted = inner.unstarted.take();
+        if unstarted.is_some() {
+            inner.state.die(Death::Killed);
+            inner.finished = true;
+        }
+        drop(inner);
+        drop(unstarted);
+    }
+
+    /// Connects to `port` in the guest.
+    ///
+    /// # Errors
+    /// If the VM does not run, the port is not one that clients may use, or nothing listens there.
+    pub fn connect_vsock(&self, port: i32) -> Result<OwnedFd, Error> {
+        let state = self.inner().state;
+        if !matches!(state, State::Running(_)) {
+            return Err(Error::State {
+                is: state.word(),
+                call: "connectVsock",
+                wanted: "running",
+            });
+        }
+        let allowed = u32::try_from(port)
+            .ok()
+            .filter(|port| *port >= FIRST_PORT || TRUSTY_PORTS.contains(port))
+            .ok_or_else(|| Error::Invalid {
+                what: format!(
+                    "port {port}: it must be {FIRST_PORT} or more, or one of Trusty's, 2 to 20"
+                ),
+            })?;
+        device::connect(&self.route, self.cid, allowed)
+    }
+
+    fn control(&self, call: &'static str) -> Result<Arc<dyn Control>, Error> {
+        let inner = self.inner();
+        match (&inner.running, inner.state) {
+            (Some(running), State::Running(_)) => Ok(Arc::clone(&running.control)),
+            (_, state) => Err(Error::State {
+                is: state.word(),
+                call,
+                wanted: "running",
+            }),
+        }
+    }
+
+    /// Stops the guest's CPUs.
+    ///
+    /// # Errors
+    /// If the VM does not run or the VMM refuses.
+    pub fn suspend(&self) -> Result<(), Error> {
+        Ok(self.control("suspend")?.suspend()?)
+    }
+
+    /// Lets the guest's CPUs run again.
+    ///
+    /// # Errors
+    /// If the VM does not run or the VMM refuses.
+    pub fn resume(&self) -> Result<(), Error> {
+        Ok(self.control("resume")?.resume()?)
+    }
+
+    /// The guest reports on its payload.
+    ///
+    /// # Errors
+    /// If that would be a step back.
+    pub fn advance_payload(&self, to: PayloadState) -> Result<(), Error> {
+        self.inner().state.advance(to)?;
+        log::info!("VM '{}' (CID {}): payload {to:?}", self.name, self.cid);
+        match to {
+            PayloadState::Started => self.callbacks.payload_started(self.cid),
+            PayloadState::Ready => self.callbacks.payload_ready(self.cid),
+            PayloadState::Finished(code) => self.callbacks.payload_finished(self.cid, code),
+            PayloadState::Starting | PayloadState::Hangup => {}
+        }
+        Ok(())
+    }
+
+    /// The VMM has been started.
+    pub(super) fn spawned(&self, killer: Killer, control: Arc<dyn Control>) {
+        let mut inner = self.inner();
+        if inner.kill {
+            killer.kill();
+        }
+        inner.running = Some(Running { killer, control });
+    }
+
+    /// The VMM runs the guest.
+    pub(super) fn running(&self) {
+        self.inner().state.run();
+        self.changed.notify_all();
+    }
+
+    /// Whether someone wants the VM dead.
+    pub(super) fn is_unwanted(&self) -> bool {
+        self.inner().kill
+    }
+
+    /// The VMM has ended: no call may reach it any more, and the guest may not report any more.
+    pub(super) fn mark_dead(&self, death: Death) {
+        let mut inner = self.inner();
+        inner.state.die(death);
+        inner.running = None;
+    }
+
+    /// Everything is cleaned up: tells the clients, then those who wait in [`Instance::stop`].
+    pub(super) fn finish(&self, death: Death) {
+        self.mark_dead(death);
+        log::info!("VM '{}' (CID {}) died: {death:?}", self.name, self.cid);
+        self.callbacks.died(self.cid, death);
+        // A client's callback object may hold the client's handle to this VM.
+        self.callbacks.clear();
+        self.inner().finished = true;
+        self.changed.notify_all();
+    }
+}

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Disks as guests see them, and files as hosts find them afterwards.
+#![forbid(unsafe_code)]
+
+use avf_aidl::service::{DiskImage, Partition, VirtualMachineRawConfig};
+use rsbinder::ParcelFileDescriptor;
+use std::fs::{self, File, OpenOptions};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use system_tests::guest::{PATIENCE, config, service, start};
+use system_tests::host::{self, Host};
+use vmclient::DeathReason;
+
+/// An ext4 file system of 8 MiB with a file in it.
+fn file_system(host: &Host, name: &str, content: &str) -> PathBuf {
+    let tree = host.scratch().join(format!("{name}.tree"));
+    fs::create_dir(&tree).unwrap();
+    fs::write(tree.join("file"), content).unwrap();
+    let image = host.scratch().join(name);
+    File::create(&image).unwrap().set_len(8 << 20).unwrap();
+    let made = Command::new("mkfs.ext4").args(["-q", "-d"]).arg(&tree).arg(&image).status();
+    assert!(made.expect("mkfs.ext4 (package e2fsprogs)").success());
+    image
+}
+
+fn partition(label: &str, image: &Path, writable: bool) -> Partition {
+    let file = OpenOptions::new().read(true).write(writable).open(image).unwrap();
+    Partition { label: label.into(), image: Some(ParcelFileDescriptor::new(file)), writable, guid: None }
+}
+
+/// The content of `path` in the ext4 image, read by e2fsprogs.
+fn read_back(image: &Path, path: &str) -> Vec<u8> {
+    let output = Command::new("debugfs").args(["-R", &format!("cat {path}")]).arg(image).output().unwrap();
+    assert!(output.status.success());
+    output.stdout
+}
+
+fn boots_with(host: &Host, writable_first: bool, writable_second: bool) {
+    let images = [file_system(host, "one", "content of one"), file_system(host, "two", "content of two")];
+    let mode = |writable| if writable { "rw" } else { "ro" };
+    let mut config = config(host, &[]);
+    let mounts = format!(
+        " avf.mount=first:/first:{} avf.mount=second:/second:{}",
+        mode(writable_first),
+        mode(writable_second)
+    );
+    config.params = config.params.map(|params| params + &mounts);
+    config.disks = vec![DiskImage {
+        partitions: vec![partition("first", &images[0], writable_first), partition("second", &images[1], writable_second)],
+        ..Default::default()
+    }];
+    let before = fs::read(&images[1]).unwrap();
+    let manager = host.early();
+    let vm = start(&manager, config);
+    let demo = service(&manager, &vm);
+    assert_eq!(demo.readFile("/first/file").unwrap(), b"content of one");
+    assert_eq!(demo.readFile("/second/file").unwrap(), b"content of two");
+    let written = demo.writeToFile("/first/new", b"written by the guest");
+    assert_eq!(written.is_ok(), writable_first, "{written:?}");
+    demo.quit().unwrap();
+    let death = vm.wait_for_death(Some(PATIENCE)).unwrap();
+    assert_eq!(death, Some(DeathReason::Shutdown), "{}", manager.log());
+    drop(vm);
+    let _ = manager.end();
+    if writable_first {
+        assert_eq!(read_back(&images[0], "/new"), b"written by the guest");
+    }
+    if !writable_second {
+        assert!(fs::read(&images[1]).unwrap() == before, "a read-only partition was changed");
+    }
+}
+
+#[test]
+fn a_writable_and_a_read_only_partition() {
+    host::run("a_writable_and_a_read_only_partition", |host| boots_with(host, true, false));
+}
+
+#[test]
+fn two_writable_partitions() {
+    host::run("two_writable_partitions", |host| boots_with(host, true, true));
+}
+
+#[test]
+fn two_read_only_partitions() {
+    host::run("two_read_only_partitions", |host| boots_with(host, false, false));
+}
+
+#[test]
+fn more_partitions_than_a_message_can_carry() {
+    host::run("more_partitions_than_a_message_can_carry", |host| {
+        let image = file_system(host, "image", "x");
+        let manager = host.early();
+        let config = VirtualMachineRawConfig {
+            disks: vec![DiskImage {
+                partitions: (0..100).map(|n| partition(&format!("part{n}"), &image, false)).collect(),
+                ..Default::default()
+            }],
+            ..config(host, &[])
+        };
+        let error = system_tests::guest::create(&manager, config).unwrap_err();
+        let text = format!("{error}");
+        assert!(text.contains("102") && text.contains("64"), "{text}");
+        // The session lives on.
+        assert!(manager.service().getSupportedOSList().is_ok());
+    });
+}
