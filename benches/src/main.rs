@@ -15,7 +15,9 @@ use system_tests::host::{Dist, Outside, inner};
 fn main() -> Result<()> {
     // This program is also the VMM of one measurement and, under a root directory, the client.
     if env::args_os().next().is_some_and(|name| {
-        Path::new(&name).file_name().is_some_and(|n| n.to_string_lossy().starts_with("qemu-system-"))
+        Path::new(&name)
+            .file_name()
+            .is_some_and(|n| n.to_string_lossy().starts_with("qemu-system-"))
     }) {
         return measure::be_the_vmm();
     }
@@ -24,7 +26,11 @@ fn main() -> Result<()> {
     }
     Dist::find().map_err(anyhow::Error::msg)?;
     let outside = Outside::new("");
-    let status = outside.command().args(env::args_os().skip(1)).status().context("run the client")?;
+    let status = outside
+        .command()
+        .args(env::args_os().skip(1))
+        .status()
+        .context("run the client")?;
     outside.expect_nothing_left();
     anyhow::ensure!(status.success(), "the client failed: {status}");
     Ok(())

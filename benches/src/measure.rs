@@ -36,7 +36,8 @@ pub(crate) fn bare(program: &Path) -> Result<Duration> {
     let mut child = command.spawn().context("spawn the bare program")?;
     drop(command);
     let mut byte = [0];
-    read.read_exact(&mut byte).context("the bare program said nothing")?;
+    read.read_exact(&mut byte)
+        .context("the bare program said nothing")?;
     let taken = start.elapsed();
     child.wait()?;
     Ok(taken)
@@ -46,7 +47,10 @@ pub(crate) fn bare(program: &Path) -> Result<Duration> {
 pub(crate) fn ready(host: &Host) -> Result<(Duration, Duration)> {
     let manager = Manager::start(&ManagerOptions::new(host.dist.path("early_virtmgr")))?;
     let timing = manager.timing();
-    Ok((timing.ready - timing.forked, timing.connected - timing.forked))
+    Ok((
+        timing.ready - timing.forked,
+        timing.connected - timing.forked,
+    ))
 }
 
 /// From the call of createVm, through start, until the VMM is executed.
@@ -66,8 +70,14 @@ pub(crate) fn exec(host: &Host) -> Result<Duration> {
     let config = guest::config(host, &[]);
     let start = now()?;
     let vm = guest::create(&manager, config)?;
-    ensure!(vm.start().is_err(), "the VMM of this measurement starts no guest");
-    let executed: i128 = fs::read_to_string(&note).context("the VMM noted nothing")?.trim().parse()?;
+    ensure!(
+        vm.start().is_err(),
+        "the VMM of this measurement starts no guest"
+    );
+    let executed: i128 = fs::read_to_string(&note)
+        .context("the VMM noted nothing")?
+        .trim()
+        .parse()?;
     Ok(Duration::from_nanos(u64::try_from(executed - start)?))
 }
 
@@ -75,7 +85,11 @@ pub(crate) fn exec(host: &Host) -> Result<Duration> {
 pub(crate) fn be_the_vmm() -> Result<()> {
     let executed = now()?;
     let note = env::var_os(NOTE_VARIABLE).context("no place to note")?;
-    OpenOptions::new().create(true).append(true).open(note)?.write_all(executed.to_string().as_bytes())?;
+    OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(note)?
+        .write_all(executed.to_string().as_bytes())?;
     std::process::exit(1);
 }
 
@@ -110,6 +124,12 @@ pub(crate) fn idle_pss(host: &Host) -> Result<u64> {
     let manager = Manager::start(&ManagerOptions::new(host.dist.path("early_virtmgr")))?;
     let text = fs::read_to_string(format!("/proc/{}/smaps_rollup", manager.process_id()))?;
     text.lines()
-        .find_map(|line| line.strip_prefix("Pss:")?.split_whitespace().next()?.parse().ok())
+        .find_map(|line| {
+            line.strip_prefix("Pss:")?
+                .split_whitespace()
+                .next()?
+                .parse()
+                .ok()
+        })
         .context("no Pss in smaps_rollup")
 }

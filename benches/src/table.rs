@@ -33,8 +33,11 @@ fn ratio(a: Duration, b: Duration) -> String {
 
 /// Measures and prints.
 pub(crate) fn print(host: &Host) -> Result<()> {
-    let bare_program = PathBuf::from(env::var_os("BENCH_BARE").context("BENCH_BARE is not set: run cargo xtask bench")?);
-    let (mut bare, mut ready, mut connected, mut exec) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let bare_program = PathBuf::from(
+        env::var_os("BENCH_BARE").context("BENCH_BARE is not set: run cargo xtask bench")?,
+    );
+    let (mut bare, mut ready, mut connected, mut exec) =
+        (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     // In turn, so that a change of the machine's speed meets all of them.
     for run in 0..=RUNS {
         let b = measure::bare(&bare_program)?;
@@ -50,14 +53,50 @@ pub(crate) fn print(host: &Host) -> Result<()> {
     let (binder, socket) = measure::round_trips(host, CALLS)?;
     let [bare, ready, connected, exec] = [bare, ready, connected, exec].map(median);
     row("median of 41", "manager", "bare", "ratio", "wanted");
-    row("fork to ready", &micros(ready), &micros(bare), &ratio(ready, bare), "ratio <= 1.5");
-    row("fork to RPC session with callbacks", &micros(connected), &micros(bare), &ratio(connected, bare), "");
-    row("createVm + start to VMM executed", &micros(exec), "", "", "< 10000 us");
-    row("binder call / byte over a socket, and back", &micros(binder), &micros(socket), &ratio(binder, socket), "");
-    row("idle, proportional set size", &format!("{} KiB", measure::idle_pss(host)?), "", "", "< 3072 KiB");
+    row(
+        "fork to ready",
+        &micros(ready),
+        &micros(bare),
+        &ratio(ready, bare),
+        "ratio <= 1.5",
+    );
+    row(
+        "fork to RPC session with callbacks",
+        &micros(connected),
+        &micros(bare),
+        &ratio(connected, bare),
+        "",
+    );
+    row(
+        "createVm + start to VMM executed",
+        &micros(exec),
+        "",
+        "",
+        "< 10000 us",
+    );
+    row(
+        "binder call / byte over a socket, and back",
+        &micros(binder),
+        &micros(socket),
+        &ratio(binder, socket),
+        "",
+    );
+    row(
+        "idle, proportional set size",
+        &format!("{} KiB", measure::idle_pss(host)?),
+        "",
+        "",
+        "< 3072 KiB",
+    );
     for name in ["early_virtmgr", "virtmgr"] {
         let size = fs::metadata(host.dist.path(name))?.len() / 1024;
-        row(&format!("{name}, stripped"), &format!("{size} KiB"), "", "", "< 3072 KiB (early)");
+        row(
+            &format!("{name}, stripped"),
+            &format!("{size} KiB"),
+            "",
+            "",
+            "< 3072 KiB (early)",
+        );
     }
     Ok(())
 }

@@ -14,7 +14,8 @@ use vmclient::{Manager, Streams, VmInstance};
 pub const PATIENCE: Duration = Duration::from_secs(300);
 
 /// Kernel parameters of every guest: quick to boot, reboot at once on a panic.
-const PARAMS: &str = "console=ttyS0 loglevel=4 cryptomgr.notests noreplace-smp panic=-1 8250.nr_uarts=4";
+const PARAMS: &str =
+    "console=ttyS0 loglevel=4 cryptomgr.notests noreplace-smp panic=-1 8250.nr_uarts=4";
 
 /// A guest that runs the demo's payload with `args`.
 ///
@@ -22,13 +23,23 @@ const PARAMS: &str = "console=ttyS0 loglevel=4 cryptomgr.notests noreplace-smp p
 /// If the distribution has no guest.
 #[must_use]
 pub fn config(host: &Host, args: &[&str]) -> VirtualMachineRawConfig {
-    let open = |name: &str| Some(ParcelFileDescriptor::new(File::open(host.dist.path(name)).unwrap()));
-    let args = if args.is_empty() { String::new() } else { format!(" avf.args={}", args.join(",")) };
+    let open = |name: &str| {
+        Some(ParcelFileDescriptor::new(
+            File::open(host.dist.path(name)).unwrap(),
+        ))
+    };
+    let args = if args.is_empty() {
+        String::new()
+    } else {
+        format!(" avf.args={}", args.join(","))
+    };
     VirtualMachineRawConfig {
         name: VM.into(),
         kernel: open("guest/kernel"),
         initrd: open("guest/initrd.img"),
-        params: Some(format!("{PARAMS} avf.payload=/payload/vm_demo_payload{args}")),
+        params: Some(format!(
+            "{PARAMS} avf.payload=/payload/vm_demo_payload{args}"
+        )),
         platformVersion: "~1.0".into(),
         memoryMib: 256,
         ..Default::default()
@@ -42,7 +53,8 @@ pub fn config(host: &Host, args: &[&str]) -> VirtualMachineRawConfig {
 #[must_use]
 pub fn start(manager: &Manager, config: VirtualMachineRawConfig) -> VmInstance {
     let vm = create(manager, config).unwrap();
-    vm.start().unwrap_or_else(|e| panic!("start: {e:?}\n{}", manager.log()));
+    vm.start()
+        .unwrap_or_else(|e| panic!("start: {e:?}\n{}", manager.log()));
     vm
 }
 
@@ -50,7 +62,10 @@ pub fn start(manager: &Manager, config: VirtualMachineRawConfig) -> VmInstance {
 ///
 /// # Errors
 /// What the manager answers.
-pub fn create(manager: &Manager, config: VirtualMachineRawConfig) -> Result<VmInstance, vmclient::Error> {
+pub fn create(
+    manager: &Manager,
+    config: VirtualMachineRawConfig,
+) -> Result<VmInstance, vmclient::Error> {
     manager.create_vm(&VirtualMachineConfig::RawConfig(config), Streams::default())
 }
 
@@ -60,6 +75,7 @@ pub fn create(manager: &Manager, config: VirtualMachineRawConfig) -> Result<VmIn
 /// If it does not become ready.
 #[must_use]
 pub fn service(manager: &Manager, vm: &VmInstance) -> Strong<dyn IDemoService> {
-    vm.wait_until_ready(PATIENCE).unwrap_or_else(|e| panic!("{e:?}\n{}", manager.log()));
+    vm.wait_until_ready(PATIENCE)
+        .unwrap_or_else(|e| panic!("{e:?}\n{}", manager.log()));
     vm.connect_service(vm_demo::PORT).unwrap()
 }

@@ -37,7 +37,11 @@ impl Dist {
         let directory = env::var_os(DIST_VARIABLE)
             .map(PathBuf::from)
             .ok_or_else(|| format!("{DIST_VARIABLE} is not set: run `cargo xtask test`"))?;
-        assert!(directory.join("early_virtmgr").is_file(), "{DIST_VARIABLE}={} has no early_virtmgr", directory.display());
+        assert!(
+            directory.join("early_virtmgr").is_file(),
+            "{DIST_VARIABLE}={} has no early_virtmgr",
+            directory.display()
+        );
         Ok(Self { directory })
     }
 
@@ -73,7 +77,9 @@ impl Host {
     /// If it does not start.
     #[must_use]
     pub fn manager(&self, name: &str) -> Manager {
-        let options = ManagerOptions::new(self.dist.path(name)).env("VIRTMGR_LOG", "debug").stderr(Stderr::Keep);
+        let options = ManagerOptions::new(self.dist.path(name))
+            .env("VIRTMGR_LOG", "debug")
+            .stderr(Stderr::Keep);
         Manager::start(&options).unwrap()
     }
 
@@ -108,12 +114,18 @@ impl Outside {
     pub fn new(test: &str) -> Self {
         // On the file system of the program itself, so that a link does instead of a copy.
         let exe = env::current_exe().unwrap();
-        let root = tempfile::Builder::new().prefix("root").tempdir_in(exe.parent().unwrap()).unwrap();
+        let root = tempfile::Builder::new()
+            .prefix("root")
+            .tempdir_in(exe.parent().unwrap())
+            .unwrap();
         for directory in ["system/bin", "system/etc/avf", "mnt/vm", "run", "scratch"] {
             fs::create_dir_all(root.path().join(directory)).unwrap();
         }
         fs::hard_link(&exe, root.path().join(&CLIENT[1..])).unwrap();
-        let outside = Self { root, test: test.to_owned() };
+        let outside = Self {
+            root,
+            test: test.to_owned(),
+        };
         outside.write_list("early_vms.xml", &list());
         outside
     }
@@ -136,7 +148,10 @@ impl Outside {
     #[must_use]
     pub fn command(&self) -> Command {
         let mut command = Command::new(self.root().join(&CLIENT[1..]));
-        command.env(INNER_VARIABLE, "1").env("VIRTMGR_ROOT", self.root()).stdin(Stdio::null());
+        command
+            .env(INNER_VARIABLE, "1")
+            .env("VIRTMGR_ROOT", self.root())
+            .stdin(Stdio::null());
         command
     }
 
@@ -162,7 +177,10 @@ impl Outside {
 pub fn inner() -> Option<Host> {
     env::var_os(INNER_VARIABLE)?;
     let root = PathBuf::from(env::var_os("VIRTMGR_ROOT").unwrap());
-    Some(Host { dist: Dist::find().unwrap(), root })
+    Some(Host {
+        dist: Dist::find().unwrap(),
+        root,
+    })
 }
 
 /// Runs `client` as the client of a fresh root directory, then checks that nothing is left.

@@ -8,7 +8,10 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 
 /// How long a process that is ending may take on a busy machine.
-const PATIENCE: Timespec = Timespec { tv_sec: 60, tv_nsec: 0 };
+const PATIENCE: Timespec = Timespec {
+    tv_sec: 60,
+    tv_nsec: 0,
+};
 
 /// A process, held so that its number cannot come to mean another.
 #[derive(Debug)]
@@ -27,7 +30,13 @@ impl Process {
     /// If it does not end.
     pub fn wait(&self) {
         let mut fds = [PollFd::new(&self.pidfd, PollFlags::IN)];
-        assert_ne!(poll(&mut fds, Some(&PATIENCE)).unwrap(), 0, "process {} still runs: {}", self.pid, self.command);
+        assert_ne!(
+            poll(&mut fds, Some(&PATIENCE)).unwrap(),
+            0,
+            "process {} still runs: {}",
+            self.pid,
+            self.command
+        );
     }
 
     /// Sends SIGKILL.
@@ -46,18 +55,35 @@ pub fn processes(root: &Path) -> Vec<Process> {
     let me = i32::try_from(std::process::id()).unwrap();
     let mut found = Vec::new();
     for entry in fs::read_dir("/proc").unwrap().flatten() {
-        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else { continue };
+        let Some(pid) = entry
+            .file_name()
+            .to_str()
+            .and_then(|name| name.parse::<i32>().ok())
+        else {
+            continue;
+        };
         if pid == me {
             continue;
         }
-        let Ok(pidfd) = rustix::process::pidfd_open(Pid::from_raw(pid).unwrap(), PidfdFlags::empty()) else { continue };
+        let Ok(pidfd) =
+            rustix::process::pidfd_open(Pid::from_raw(pid).unwrap(), PidfdFlags::empty())
+        else {
+            continue;
+        };
         // A process that is not dumpable, as the vsock device, hides its environment from all but
         // the superuser; its parent is found all the same.
         let environ = fs::read(entry.path().join("environ")).unwrap_or_default();
-        if environ.split(|byte| *byte == 0).any(|word| word == wanted.as_bytes()) {
+        if environ
+            .split(|byte| *byte == 0)
+            .any(|word| word == wanted.as_bytes())
+        {
             let command = fs::read(entry.path().join("cmdline")).unwrap_or_default();
             let command = String::from_utf8_lossy(&command).replace('\0', " ");
-            found.push(Process { pid, command, pidfd });
+            found.push(Process {
+                pid,
+                command,
+                pidfd,
+            });
         }
     }
     found

@@ -7,7 +7,12 @@
 //! with the name of the one test ([`host::run`]). When that process is gone, nothing of it may be
 //! left: no process, no directory. That is checked from outside.
 #![forbid(unsafe_code)]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed test panics")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a failed test panics"
+)]
 
 pub mod guest;
 pub mod host;

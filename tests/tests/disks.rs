@@ -18,25 +18,45 @@ fn file_system(host: &Host, name: &str, content: &str) -> PathBuf {
     fs::write(tree.join("file"), content).unwrap();
     let image = host.scratch().join(name);
     File::create(&image).unwrap().set_len(8 << 20).unwrap();
-    let made = Command::new("mkfs.ext4").args(["-q", "-d"]).arg(&tree).arg(&image).status();
+    let made = Command::new("mkfs.ext4")
+        .args(["-q", "-d"])
+        .arg(&tree)
+        .arg(&image)
+        .status();
     assert!(made.expect("mkfs.ext4 (package e2fsprogs)").success());
     image
 }
 
 fn partition(label: &str, image: &Path, writable: bool) -> Partition {
-    let file = OpenOptions::new().read(true).write(writable).open(image).unwrap();
-    Partition { label: label.into(), image: Some(ParcelFileDescriptor::new(file)), writable, guid: None }
+    let file = OpenOptions::new()
+        .read(true)
+        .write(writable)
+        .open(image)
+        .unwrap();
+    Partition {
+        label: label.into(),
+        image: Some(ParcelFileDescriptor::new(file)),
+        writable,
+        guid: None,
+    }
 }
 
 /// The content of `path` in the ext4 image, read by e2fsprogs.
 fn read_back(image: &Path, path: &str) -> Vec<u8> {
-    let output = Command::new("debugfs").args(["-R", &format!("cat {path}")]).arg(image).output().unwrap();
+    let output = Command::new("debugfs")
+        .args(["-R", &format!("cat {path}")])
+        .arg(image)
+        .output()
+        .unwrap();
     assert!(output.status.success());
     output.stdout
 }
 
 fn boots_with(host: &Host, writable_first: bool, writable_second: bool) {
-    let images = [file_system(host, "one", "content of one"), file_system(host, "two", "content of two")];
+    let images = [
+        file_system(host, "one", "content of one"),
+        file_system(host, "two", "content of two"),
+    ];
     let mode = |writable| if writable { "rw" } else { "ro" };
     let mut config = config(host, &[]);
     let mounts = format!(
@@ -46,7 +66,10 @@ fn boots_with(host: &Host, writable_first: bool, writable_second: bool) {
     );
     config.params = config.params.map(|params| params + &mounts);
     config.disks = vec![DiskImage {
-        partitions: vec![partition("first", &images[0], writable_first), partition("second", &images[1], writable_second)],
+        partitions: vec![
+            partition("first", &images[0], writable_first),
+            partition("second", &images[1], writable_second),
+        ],
         ..Default::default()
     }];
     let before = fs::read(&images[1]).unwrap();
@@ -66,23 +89,32 @@ fn boots_with(host: &Host, writable_first: bool, writable_second: bool) {
         assert_eq!(read_back(&images[0], "/new"), b"written by the guest");
     }
     if !writable_second {
-        assert!(fs::read(&images[1]).unwrap() == before, "a read-only partition was changed");
+        assert!(
+            fs::read(&images[1]).unwrap() == before,
+            "a read-only partition was changed"
+        );
     }
 }
 
 #[test]
 fn a_writable_and_a_read_only_partition() {
-    host::run("a_writable_and_a_read_only_partition", |host| boots_with(host, true, false));
+    host::run("a_writable_and_a_read_only_partition", |host| {
+        boots_with(host, true, false)
+    });
 }
 
 #[test]
 fn two_writable_partitions() {
-    host::run("two_writable_partitions", |host| boots_with(host, true, true));
+    host::run("two_writable_partitions", |host| {
+        boots_with(host, true, true)
+    });
 }
 
 #[test]
 fn two_read_only_partitions() {
-    host::run("two_read_only_partitions", |host| boots_with(host, false, false));
+    host::run("two_read_only_partitions", |host| {
+        boots_with(host, false, false)
+    });
 }
 
 #[test]
@@ -92,7 +124,9 @@ fn more_partitions_than_a_message_can_carry() {
         let manager = host.early();
         let config = VirtualMachineRawConfig {
             disks: vec![DiskImage {
-                partitions: (0..100).map(|n| partition(&format!("part{n}"), &image, false)).collect(),
+                partitions: (0..100)
+                    .map(|n| partition(&format!("part{n}"), &image, false))
+                    .collect(),
                 ..Default::default()
             }],
             ..config(host, &[])

@@ -44,7 +44,9 @@ fn answer(host: &Host, name: &str) {
 
 #[test]
 fn the_answer_from_an_early_vm() {
-    host::run("the_answer_from_an_early_vm", |host| answer(host, "early_virtmgr"));
+    host::run("the_answer_from_an_early_vm", |host| {
+        answer(host, "early_virtmgr")
+    });
 }
 
 #[test]
@@ -71,7 +73,12 @@ fn two_vms_of_one_manager() {
 fn exits_with(host: &Host, code: i32) {
     let manager = host.early();
     let vm = start(&manager, config(host, &[&format!("--exit={code}")]));
-    assert_eq!(death(&manager, &vm), DeathReason::Shutdown, "{}", manager.log());
+    assert_eq!(
+        death(&manager, &vm),
+        DeathReason::Shutdown,
+        "{}",
+        manager.log()
+    );
     assert_eq!(vm.payload_exit_code(), Some(code));
     let events: Vec<_> = vm.events().into_iter().map(|timed| timed.event).collect();
     assert_eq!(
@@ -99,7 +106,12 @@ fn a_guest_that_reboots() {
     host::run("a_guest_that_reboots", |host| {
         let manager = host.early();
         let vm = start(&manager, config(host, &["--reboot"]));
-        assert_eq!(death(&manager, &vm), DeathReason::Reboot, "{}", manager.log());
+        assert_eq!(
+            death(&manager, &vm),
+            DeathReason::Reboot,
+            "{}",
+            manager.log()
+        );
     });
 }
 
@@ -108,7 +120,12 @@ fn a_guest_that_panics() {
     host::run("a_guest_that_panics", |host| {
         let manager = host.early();
         let vm = start(&manager, config(host, &["--panic"]));
-        assert_eq!(death(&manager, &vm), DeathReason::Crash, "{}", manager.log());
+        assert_eq!(
+            death(&manager, &vm),
+            DeathReason::Crash,
+            "{}",
+            manager.log()
+        );
     });
 }
 
@@ -117,7 +134,9 @@ fn a_guest_without_its_payload() {
     host::run("a_guest_without_its_payload", |host| {
         let manager = host.early();
         let mut config = config(host, &[]);
-        config.params = config.params.map(|p| p.replace("vm_demo_payload", "no_such_payload"));
+        config.params = config
+            .params
+            .map(|p| p.replace("vm_demo_payload", "no_such_payload"));
         let vm = start(&manager, config);
         let reason = death(&manager, &vm);
         let log = manager.log();
@@ -145,9 +164,15 @@ fn the_last_handle_kills_the_vm() {
         let manager = host.early();
         let vm = start(&manager, config(host, &["--hang"]));
         let children = processes(&host.root);
-        assert!(children.iter().any(|p| p.command.contains("qemu-system")), "{children:?}");
+        assert!(
+            children.iter().any(|p| p.command.contains("qemu-system")),
+            "{children:?}"
+        );
         drop(vm);
-        for child in children.iter().filter(|p| p.command.contains("qemu-system")) {
+        for child in children
+            .iter()
+            .filter(|p| p.command.contains("qemu-system"))
+        {
             child.wait();
         }
         // And there is room for the next.
@@ -161,7 +186,10 @@ fn a_vmm_that_is_killed() {
     host::run("a_vmm_that_is_killed", |host| {
         let manager = host.early();
         let vm = start(&manager, config(host, &["--hang"]));
-        processes(&host.root).iter().filter(|p| p.command.contains("qemu-system")).for_each(|p| p.kill());
+        processes(&host.root)
+            .iter()
+            .filter(|p| p.command.contains("qemu-system"))
+            .for_each(|p| p.kill());
         assert_eq!(death(&manager, &vm), DeathReason::Killed);
         assert!(!host.root.join(format!("mnt/vm/early/{CID}")).exists());
     });
@@ -172,14 +200,21 @@ fn a_vsock_device_that_is_killed() {
     host::run("a_vsock_device_that_is_killed", |host| {
         let manager = host.early();
         let vm = start(&manager, config(host, &["--hang"]));
-        let devices: Vec<_> = processes(&host.root).into_iter().filter(|p| p.command.contains("vsock-device")).collect();
+        let devices: Vec<_> = processes(&host.root)
+            .into_iter()
+            .filter(|p| p.command.contains("vsock-device"))
+            .collect();
         if devices.is_empty() {
             println!("skipped: this host's kernel has a vsock device, so there is none to kill");
             return;
         }
         devices.iter().for_each(|p| p.kill());
         assert_eq!(death(&manager, &vm), DeathReason::Killed);
-        assert!(manager.log().contains("its vsock device ended"), "{}", manager.log());
+        assert!(
+            manager.log().contains("its vsock device ended"),
+            "{}",
+            manager.log()
+        );
     });
 }
 
@@ -189,18 +224,32 @@ fn a_manager_that_is_killed() {
         let manager = host.early();
         let vm = start(&manager, config(host, &["--hang"]));
         let all = processes(&host.root);
-        assert!(all.iter().any(|p| p.command.contains("qemu-system")), "{all:?}");
-        all.iter().find(|p| p.pid.cast_unsigned() == manager.process_id()).unwrap().kill();
+        assert!(
+            all.iter().any(|p| p.command.contains("qemu-system")),
+            "{all:?}"
+        );
+        all.iter()
+            .find(|p| p.pid.cast_unsigned() == manager.process_id())
+            .unwrap()
+            .kill();
         // The kernel ends the VMM and the device; the client is told.
         all.iter().for_each(system_tests::leftovers::Process::wait);
         let told = vm.wait_for_death(Some(PATIENCE));
-        assert!(matches!(told, Err(vmclient::Error::ManagerLost { .. })), "{told:?}");
+        assert!(
+            matches!(told, Err(vmclient::Error::ManagerLost { .. })),
+            "{told:?}"
+        );
         drop(vm);
         // Its directory is still there; the next manager removes it and says so.
         assert!(host.root.join(format!("mnt/vm/early/{CID}")).exists());
         let next = host.early();
         let vm = guest::create(&next, config(host, &[])).unwrap();
-        assert!(next.log().contains("removing what a manager that was killed left"), "{}", next.log());
+        assert!(
+            next.log()
+                .contains("removing what a manager that was killed left"),
+            "{}",
+            next.log()
+        );
         drop(vm);
     });
 }
@@ -224,7 +273,9 @@ mod killed_clients {
         let outside = Outside::new(test);
         let mut child = outside.client().stdout(Stdio::piped()).spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let reached = lines.map_while(Result::ok).any(|line| line.ends_with("KILL ME"));
+        let reached = lines
+            .map_while(Result::ok)
+            .any(|line| line.ends_with("KILL ME"));
         child.kill().unwrap();
         child.wait().unwrap();
         assert!(reached, "the client never got to where it is to be killed");
@@ -295,7 +346,11 @@ fn a_hundred_vms_that_are_never_started() {
     host::run("a_hundred_vms_that_are_never_started", |host| {
         let manager = host.manager("virtmgr");
         let pid = manager.process_id();
-        let count = |what: &str| std::fs::read_dir(format!("/proc/{pid}/{what}")).unwrap().count();
+        let count = |what: &str| {
+            std::fs::read_dir(format!("/proc/{pid}/{what}"))
+                .unwrap()
+                .count()
+        };
         let make = |number: usize| {
             for _ in 0..number {
                 let vm: VirtualMachineRawConfig = config(host, &[]);
@@ -308,6 +363,11 @@ fn a_hundred_vms_that_are_never_started() {
         let before = (count("fd"), count("task"));
         make(100);
         assert_eq!((count("fd"), count("task")), before);
-        assert_eq!(std::fs::read_dir(host.root.join("run/virtmgr")).unwrap().count(), 0);
+        assert_eq!(
+            std::fs::read_dir(host.root.join("run/virtmgr"))
+                .unwrap()
+                .count(),
+            0
+        );
     });
 }

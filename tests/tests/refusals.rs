@@ -3,8 +3,8 @@
 #![forbid(unsafe_code)]
 
 use avf_aidl::service::{
-    CpuTopology, DiskImage, Partition, PartitionType, VirtualMachineAppConfig, VirtualMachineConfig,
-    VirtualMachineRawConfig,
+    CpuTopology, DiskImage, Partition, PartitionType, VirtualMachineAppConfig,
+    VirtualMachineConfig, VirtualMachineRawConfig,
 };
 use rsbinder::{ExceptionCode, ParcelFileDescriptor};
 use std::fs::{self, File};
@@ -20,7 +20,10 @@ fn refusal(manager: &Manager, config: VirtualMachineRawConfig) -> (ExceptionCode
     match create(manager, config) {
         Err(Error::Call(call)) => {
             let status = &call.status;
-            (status.exception_code(), status.message().unwrap_or_default().to_owned())
+            (
+                status.exception_code(),
+                status.message().unwrap_or_default().to_owned(),
+            )
         }
         other => panic!("not refused: {other:?}"),
     }
@@ -30,7 +33,10 @@ fn expect(manager: &Manager, config: VirtualMachineRawConfig, code: ExceptionCod
     let (got, message) = refusal(manager, config);
     assert_eq!(got, code, "{message}");
     for part in parts {
-        assert!(message.contains(part), "{message:?} does not contain {part:?}");
+        assert!(
+            message.contains(part),
+            "{message:?} does not contain {part:?}"
+        );
     }
 }
 
@@ -46,33 +52,114 @@ fn fields_out_of_range_are_named() {
     host::run("fields_out_of_range_are_named", |host| {
         let manager = host.early();
         let base = || config(host, &[]);
-        let file = || Some(ParcelFileDescriptor::new(File::open(host.dist.path("guest/kernel")).unwrap()));
+        let file = || {
+            Some(ParcelFileDescriptor::new(
+                File::open(host.dist.path("guest/kernel")).unwrap(),
+            ))
+        };
         let illegal = ExceptionCode::IllegalArgument;
-        let part = |label: &str| Partition { label: label.into(), image: file(), ..Default::default() };
+        let part = |label: &str| Partition {
+            label: label.into(),
+            image: file(),
+            ..Default::default()
+        };
         let disk = |partitions: Vec<Partition>| {
-            vec![DiskImage { partitions, ..Default::default() }]
+            vec![DiskImage {
+                partitions,
+                ..Default::default()
+            }]
         };
         for (config, code, text) in [
-            (VirtualMachineRawConfig { memoryMib: -1, ..base() }, illegal, "memoryMib -1"),
-            (VirtualMachineRawConfig { cpuTopology: CpuTopology(7), ..base() }, illegal, "cpuTopology 7"),
-            (VirtualMachineRawConfig { consoleInputDevice: Some("tty9".into()), ..base() }, illegal, "tty9"),
-            (VirtualMachineRawConfig { kernel: None, ..base() }, illegal, "kernel"),
-            (VirtualMachineRawConfig { params: Some("a\0b".into()), ..base() }, illegal, "params"),
-            (VirtualMachineRawConfig { platformVersion: "one".into(), ..base() }, ExceptionCode::BadParcelable, "platformVersion \"one\""),
-            (VirtualMachineRawConfig { disks: disk(vec![]), ..base() }, illegal, "disks[0]: it has neither"),
             (
                 VirtualMachineRawConfig {
-                    disks: vec![DiskImage { image: file(), partitions: vec![part("a")], ..Default::default() }],
+                    memoryMib: -1,
+                    ..base()
+                },
+                illegal,
+                "memoryMib -1",
+            ),
+            (
+                VirtualMachineRawConfig {
+                    cpuTopology: CpuTopology(7),
+                    ..base()
+                },
+                illegal,
+                "cpuTopology 7",
+            ),
+            (
+                VirtualMachineRawConfig {
+                    consoleInputDevice: Some("tty9".into()),
+                    ..base()
+                },
+                illegal,
+                "tty9",
+            ),
+            (
+                VirtualMachineRawConfig {
+                    kernel: None,
+                    ..base()
+                },
+                illegal,
+                "kernel",
+            ),
+            (
+                VirtualMachineRawConfig {
+                    params: Some("a\0b".into()),
+                    ..base()
+                },
+                illegal,
+                "params",
+            ),
+            (
+                VirtualMachineRawConfig {
+                    platformVersion: "one".into(),
+                    ..base()
+                },
+                ExceptionCode::BadParcelable,
+                "platformVersion \"one\"",
+            ),
+            (
+                VirtualMachineRawConfig {
+                    disks: disk(vec![]),
+                    ..base()
+                },
+                illegal,
+                "disks[0]: it has neither",
+            ),
+            (
+                VirtualMachineRawConfig {
+                    disks: vec![DiskImage {
+                        image: file(),
+                        partitions: vec![part("a")],
+                        ..Default::default()
+                    }],
                     ..base()
                 },
                 illegal,
                 "disks[0]: it has both",
             ),
-            (VirtualMachineRawConfig { disks: disk(vec![part("a"), part("a")]), ..base() }, illegal, "\"a\""),
-            (VirtualMachineRawConfig { disks: disk(vec![part(&"x".repeat(37))]), ..base() }, illegal, "36"),
             (
                 VirtualMachineRawConfig {
-                    disks: disk(vec![Partition { guid: Some("no".into()), ..part("a") }]),
+                    disks: disk(vec![part("a"), part("a")]),
+                    ..base()
+                },
+                illegal,
+                "\"a\"",
+            ),
+            (
+                VirtualMachineRawConfig {
+                    disks: disk(vec![part(&"x".repeat(37))]),
+                    ..base()
+                },
+                illegal,
+                "36",
+            ),
+            (
+                VirtualMachineRawConfig {
+                    disks: disk(vec![Partition {
+                        guid: Some("no".into()),
+                        ..part("a")
+                    }]),
                     ..base()
                 },
                 illegal,
@@ -80,7 +167,11 @@ fn fields_out_of_range_are_named() {
             ),
             (
                 VirtualMachineRawConfig {
-                    disks: vec![DiskImage { image: file(), writable: true, ..Default::default() }],
+                    disks: vec![DiskImage {
+                        image: file(),
+                        writable: true,
+                        ..Default::default()
+                    }],
                     ..base()
                 },
                 illegal,
@@ -90,13 +181,48 @@ fn fields_out_of_range_are_named() {
             expect(&manager, config, code, &[text]);
         }
         for (config, field) in [
-            (VirtualMachineRawConfig { protectedVm: true, ..base() }, "protectedVm"),
-            (VirtualMachineRawConfig { networkSupported: true, ..base() }, "networkSupported"),
-            (VirtualMachineRawConfig { devices: vec!["/sys/x".into()], ..base() }, "devices"),
-            (VirtualMachineRawConfig { gdbPort: 1234, ..base() }, "gdbPort"),
-            (VirtualMachineRawConfig { hugePages: true, ..base() }, "hugePages"),
+            (
+                VirtualMachineRawConfig {
+                    protectedVm: true,
+                    ..base()
+                },
+                "protectedVm",
+            ),
+            (
+                VirtualMachineRawConfig {
+                    networkSupported: true,
+                    ..base()
+                },
+                "networkSupported",
+            ),
+            (
+                VirtualMachineRawConfig {
+                    devices: vec!["/sys/x".into()],
+                    ..base()
+                },
+                "devices",
+            ),
+            (
+                VirtualMachineRawConfig {
+                    gdbPort: 1234,
+                    ..base()
+                },
+                "gdbPort",
+            ),
+            (
+                VirtualMachineRawConfig {
+                    hugePages: true,
+                    ..base()
+                },
+                "hugePages",
+            ),
         ] {
-            expect(&manager, config, ExceptionCode::UnsupportedOperation, &[field]);
+            expect(
+                &manager,
+                config,
+                ExceptionCode::UnsupportedOperation,
+                &[field],
+            );
         }
         no_directories(&host.root);
     });
@@ -111,14 +237,40 @@ fn files_of_the_wrong_kind_are_named() {
         fs::write(&noise, b"QFI\xfb is not a kernel").unwrap();
         let fd = |path: &Path| Some(ParcelFileDescriptor::new(File::open(path).unwrap()));
         let illegal = ExceptionCode::IllegalArgument;
-        expect(&manager, VirtualMachineRawConfig { kernel: fd(&noise), ..config(host, &[]) }, illegal, &["kernel", "bzImage"]);
+        expect(
+            &manager,
+            VirtualMachineRawConfig {
+                kernel: fd(&noise),
+                ..config(host, &[])
+            },
+            illegal,
+            &["kernel", "bzImage"],
+        );
         let image = |path: &Path| VirtualMachineRawConfig {
-            disks: vec![DiskImage { image: fd(path), ..Default::default() }],
+            disks: vec![DiskImage {
+                image: fd(path),
+                ..Default::default()
+            }],
             ..config(host, &[])
         };
-        expect(&manager, image(&noise), illegal, &["disks[0].image", "qcow2"]);
-        expect(&manager, image(&scratch), illegal, &["disks[0].image", "directory"]);
-        expect(&manager, image(Path::new("/dev/null")), illegal, &["disks[0].image", "character device"]);
+        expect(
+            &manager,
+            image(&noise),
+            illegal,
+            &["disks[0].image", "qcow2"],
+        );
+        expect(
+            &manager,
+            image(&scratch),
+            illegal,
+            &["disks[0].image", "directory"],
+        );
+        expect(
+            &manager,
+            image(Path::new("/dev/null")),
+            illegal,
+            &["disks[0].image", "character device"],
+        );
         no_directories(&host.root);
     });
 }
@@ -129,19 +281,35 @@ fn methods_of_the_global_service_are_unsupported() {
         let manager = host.early();
         let service = manager.service();
         let id = [0; 64];
-        let app = VirtualMachineConfig::AppConfig(VirtualMachineAppConfig { name: VM.into(), ..Default::default() });
+        let app = VirtualMachineConfig::AppConfig(VirtualMachineAppConfig {
+            name: VM.into(),
+            ..Default::default()
+        });
         for (method, answer) in [
             ("allocateInstanceId", service.allocateInstanceId().map(drop)),
             ("debugListVms", service.debugListVms().map(drop)),
-            ("getAssignableDevices", service.getAssignableDevices().map(drop)),
+            (
+                "getAssignableDevices",
+                service.getAssignableDevices().map(drop),
+            ),
             ("enableTestAttestation", service.enableTestAttestation()),
-            ("isRemoteAttestationSupported", service.isRemoteAttestationSupported().map(drop)),
+            (
+                "isRemoteAttestationSupported",
+                service.isRemoteAttestationSupported().map(drop),
+            ),
             ("removeVmInstance", service.removeVmInstance(&id)),
             ("claimVmInstance", service.claimVmInstance(&id)),
         ] {
             let status = answer.unwrap_err();
-            assert_eq!(status.exception_code(), ExceptionCode::UnsupportedOperation, "{method}");
-            assert_eq!(status.message(), Some(format!("early_virtmgr doesn't support {method}").as_str()));
+            assert_eq!(
+                status.exception_code(),
+                ExceptionCode::UnsupportedOperation,
+                "{method}"
+            );
+            assert_eq!(
+                status.message(),
+                Some(format!("early_virtmgr doesn't support {method}").as_str())
+            );
         }
         // An app config without its files cannot even be sent, so the refusal may come from either
         // side; what counts is that it is one.
@@ -151,7 +319,9 @@ fn methods_of_the_global_service_are_unsupported() {
         assert!(!service.isFeatureEnabled("no.such.feature").unwrap());
         assert!(service.getSupportedOSList().unwrap().is_empty());
         let image = ParcelFileDescriptor::new(File::create(host.scratch().join("image")).unwrap());
-        service.initializeWritablePartition(&image, 5000, PartitionType::ENCRYPTEDSTORE).unwrap();
+        service
+            .initializeWritablePartition(&image, 5000, PartitionType::ENCRYPTEDSTORE)
+            .unwrap();
         let bytes = fs::read(host.scratch().join("image")).unwrap();
         assert_eq!(bytes.len(), 8192);
         assert!(bytes.starts_with(b"UNFORMATTED-STORAGE\0"));
@@ -181,7 +351,11 @@ fn with_list(test: &str, prepare: impl Fn(&Outside), parts: &[&str]) {
     let output = outside.client().output().unwrap();
     outside.expect_nothing_left();
     let text = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "{text}\n{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{text}\n{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     for part in parts {
         assert!(text.contains(part), "{text:?} does not contain {part:?}");
     }
@@ -233,7 +407,10 @@ fn a_deleted_executable() {
         fs::remove_file(host.root.join(&CLIENT[1..])).unwrap();
         fs::write(host.root.join(&CLIENT[1..]), "another").unwrap();
         let message = refused_early_vm(&host);
-        assert!(message.contains("deleted or replaced") || message.contains("was replaced"), "{message}");
+        assert!(
+            message.contains("deleted or replaced") || message.contains("was replaced"),
+            "{message}"
+        );
         return;
     }
     host::run("a_deleted_executable", |_| {});
@@ -245,7 +422,11 @@ fn a_bad_entry_harms_no_other() {
         let manager = host.early();
         let vm = create(&manager, config(&host, &[])).unwrap();
         assert_eq!(vm.cid(), host::CID);
-        assert!(manager.log().contains("early_vms_bad.xml:1: VM 'bad'"), "{}", manager.log());
+        assert!(
+            manager.log().contains("early_vms_bad.xml:1: VM 'bad'"),
+            "{}",
+            manager.log()
+        );
         return;
     }
     if let Err(reason) = Dist::find() {
@@ -265,7 +446,10 @@ fn the_same_vm_twice() {
         let (first, second) = (host.early(), host.early());
         let vm = create(&first, config(host, &[])).unwrap();
         let me = std::process::id();
-        let wanted = format!("VM '{VM}' (CID {}) is already running, started by pid {me}", host::CID);
+        let wanted = format!(
+            "VM '{VM}' (CID {}) is already running, started by pid {me}",
+            host::CID
+        );
         for manager in [&first, &second] {
             let (_, message) = refusal(manager, config(host, &[]));
             assert_eq!(message, wanted);
@@ -282,14 +466,26 @@ fn the_same_vm_twice() {
 fn no_vmm() {
     host::run("no_vmm", |host| {
         let start = |name: &str, value: &Path| {
-            let options = ManagerOptions::new(host.dist.path("early_virtmgr")).env(name, value).stderr(Stderr::Keep);
+            let options = ManagerOptions::new(host.dist.path("early_virtmgr"))
+                .env(name, value)
+                .stderr(Stderr::Keep);
             Manager::start(&options).unwrap()
         };
         let service = ExceptionCode::ServiceSpecific;
         let nowhere = start("PATH", Path::new("/nonexistent"));
-        expect(&nowhere, config(host, &[]), service, &["no executable qemu-system-", "VIRTMGR_VMM"]);
+        expect(
+            &nowhere,
+            config(host, &[]),
+            service,
+            &["no executable qemu-system-", "VIRTMGR_VMM"],
+        );
         let missing = start("VIRTMGR_VMM", Path::new("/nonexistent/qemu-system-x86_64"));
-        expect(&missing, config(host, &[]), service, &["VIRTMGR_VMM=/nonexistent/qemu-system-x86_64"]);
+        expect(
+            &missing,
+            config(host, &[]),
+            service,
+            &["VIRTMGR_VMM=/nonexistent/qemu-system-x86_64"],
+        );
         let odd = start("VIRTMGR_VMM", Path::new("/bin/true"));
         expect(&odd, config(host, &[]), service, &["VIRTMGR_VMM=/bin/true"]);
         no_directories(&host.root);
@@ -301,15 +497,26 @@ fn a_vmm_that_fails_says_why() {
     host::run("a_vmm_that_fails_says_why", |host| {
         // No real VMM can be made to fail in its own words without being broken.
         let fake = host.scratch().join("qemu-system-fake");
-        fs::write(&fake, "#!/bin/sh\necho 'fake: the moon is in the wrong phase' >&2\nexit 1\n").unwrap();
+        fs::write(
+            &fake,
+            "#!/bin/sh\necho 'fake: the moon is in the wrong phase' >&2\nexit 1\n",
+        )
+        .unwrap();
         fs::set_permissions(&fake, fs::Permissions::from_mode(0o755)).unwrap();
-        let options = ManagerOptions::new(host.dist.path("early_virtmgr")).env("VIRTMGR_VMM", &fake).stderr(Stderr::Keep);
+        let options = ManagerOptions::new(host.dist.path("early_virtmgr"))
+            .env("VIRTMGR_VMM", &fake)
+            .stderr(Stderr::Keep);
         let manager = Manager::start(&options).unwrap();
         let vm = create(&manager, config(host, &[])).unwrap();
         let error = vm.start().unwrap_err();
         let text = format!("{error:?}");
-        assert!(text.contains("the moon is in the wrong phase") && text.contains("exit status 1"), "{text}");
-        let death = vm.wait_for_death(Some(system_tests::guest::PATIENCE)).unwrap();
+        assert!(
+            text.contains("the moon is in the wrong phase") && text.contains("exit status 1"),
+            "{text}"
+        );
+        let death = vm
+            .wait_for_death(Some(system_tests::guest::PATIENCE))
+            .unwrap();
         assert_eq!(death, Some(vmclient::DeathReason::StartFailed));
         no_directories(&host.root);
     });
@@ -327,7 +534,10 @@ fn wrong_descriptors() {
     for name in ["virtmgr", "early_virtmgr"] {
         // The shell hands 7 on as a file, 8 as a pipe, and nothing as 9.
         let run = |args: &str| {
-            let line = format!("exec 7</dev/null 8> >(cat >/dev/null); exec {} {args}", dist.path(name).display());
+            let line = format!(
+                "exec 7</dev/null 8> >(cat >/dev/null); exec {} {args}",
+                dist.path(name).display()
+            );
             let output = Command::new("bash").args(["-c", &line]).output().unwrap();
             assert!(!output.status.success(), "{args}: it succeeded");
             let text = String::from_utf8(output.stderr).unwrap();

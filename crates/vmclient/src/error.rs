@@ -84,6 +84,17 @@ pub enum Error {
         /// The port.
         port: u32,
     },
+    /// The VM has more files than one message can carry.
+    #[error(
+        "the VM needs {count} file descriptors, and one message carries at most {most}: use fewer \
+         partitions, for example by putting several file systems into one image"
+    )]
+    TooManyFiles {
+        /// Descriptors of the configuration and the streams.
+        count: usize,
+        /// What one message carries.
+        most: usize,
+    },
     /// The payload's binder service could not be reached.
     #[error("cannot connect to the binder service at vsock port {port} of the guest")]
     Connect {

@@ -22,6 +22,7 @@ pub mod instance;
 pub mod manager;
 pub mod names;
 
+mod files;
 mod process;
 mod reader;
 

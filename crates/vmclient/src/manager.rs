@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Starting a VM manager and making VMs with it.
 
+use crate::files;
 use crate::process::Process;
 use crate::{CallError, Error, VmInstance};
 use avf_aidl::service::{IVirtualizationService, VirtualMachineConfig};
@@ -222,12 +223,20 @@ impl Manager {
     /// Creates a VM and registers for its events. It does not run yet.
     ///
     /// # Errors
-    /// [`Error::Call`] if the manager refuses, [`Error::ManagerLost`] if it is gone.
+    /// [`Error::Call`] if the manager refuses, [`Error::ManagerLost`] if it is gone,
+    /// [`Error::TooManyFiles`] if the VM cannot be asked for in one message.
     pub fn create_vm(
         &self,
         config: &VirtualMachineConfig,
         streams: Streams,
     ) -> Result<VmInstance, Error> {
+        let count = files::count(config, &streams);
+        if count > files::MOST {
+            return Err(Error::TooManyFiles {
+                count,
+                most: files::MOST,
+            });
+        }
         let fd = |fd: Option<OwnedFd>| fd.map(ParcelFileDescriptor::new);
         let (out, input, log) = (
             fd(streams.console_out),

@@ -68,7 +68,8 @@ const ALLOWED: &[libc::c_long] = &[
 ///
 /// Afterwards the process, with all its threads, cannot gain privileges, open a file, start a
 /// program, make memory executable or open a socket other than a Unix socket. It can connect to
-/// Unix sockets, take what the VMM hands over, and end.
+/// Unix sockets, take what the VMM hands over, and end. Landlock, the second lock on files, holds
+/// for the calling thread only; the device has no other.
 pub(crate) fn isolate() -> Result<(), Error> {
     rustix::thread::set_no_new_privs(true).map_err(failed("no_new_privs"))?;
     rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)

@@ -10,6 +10,7 @@ use crate::Error;
 use crate::launch::Launch;
 use crate::plan::{Disk, Partition};
 use composite_disk::{Access, Image, Layout, VmdkFile};
+use nbd_disk::{Content, NbdDisk, Segment};
 use rustix::fs::MemfdFlags;
 use std::error::Error as StdError;
 use std::fs::File;
@@ -86,10 +87,7 @@ fn add_partitions(
     }
     let layout = Layout::new(&parts).map_err(invalid(format!("disks[{index}]")))?;
     match layout.access() {
-        Access::Mixed => Err(Error::Unsupported {
-            vmm: "QEMU",
-            what: format!("disks[{index}]: mixed"),
-        }),
+        Access::Mixed => add_nbd(launch, index, layout, files).map(Some),
         Access::ReadOnly | Access::Writable => {
             add_vmdk(launch, index, &layout, files).map(|()| None)
         }
@@ -159,4 +157,49 @@ fn add_vmdk(
 fn memfd(name: &str) -> Result<OwnedFd, Error> {
     rustix::fs::memfd_create(name, MemfdFlags::CLOEXEC)
         .map_err(|e| Error::io(format!("make a file in memory, {name}"), e))
+}
+
+/// The disk as a server in this process, which enforces the access mode of each partition.
+fn add_nbd(
+    launch: &mut Launch,
+    index: usize,
+    layout: Layout,
+    files: Vec<File>,
+) -> Result<Box<dyn Send>, Error> {
+    let mut files: Vec<Option<File>> = files.into_iter().map(Some).collect();
+    let segments = layout
+        .components
+        .into_iter()
+        .map(|component| Segment {
+            offset: component.offset,
+            length: component.length,
+            content: match component.source {
+                composite_disk::Source::Header(bytes) | composite_disk::Source::Footer(bytes) => {
+                    Content::Bytes(bytes)
+                }
+                composite_disk::Source::Zero => Content::Zero,
+                composite_disk::Source::Partition(number) => {
+                    match files.get_mut(number).and_then(Option::take) {
+                        Some(file) => Content::File {
+                            file,
+                            writable: component.writable,
+                        },
+                        // A layout has each partition once.
+                        None => Content::Zero,
+                    }
+                }
+            },
+        })
+        .collect();
+    let (server, socket) =
+        NbdDisk::start(&format!("disk{index}"), segments).map_err(|e| Error::InvalidDisk {
+            what: format!("disks[{index}]"),
+            source: Box::new(e),
+        })?;
+    let fd = launch.pass(socket);
+    launch.args([
+        "-blockdev",
+        &format!("driver=nbd,node-name=disk{index},server.type=fd,server.str={fd},export=disk"),
+    ]);
+    Ok(Box::new(server))
 }

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+//! How many descriptors a call of createVm carries.
+
+use crate::manager::Streams;
+use avf_aidl::service::app_config::Payload;
+use avf_aidl::service::{VirtualMachineConfig, VirtualMachineRawConfig};
+
+/// Descriptors that one message of the RPC library carries, in either direction.
+pub(crate) const MOST: usize = 64;
+
+/// The descriptors in `config` and `streams`.
+pub(crate) fn count(config: &VirtualMachineConfig, streams: &Streams) -> usize {
+    let streams = [&streams.console_out, &streams.console_in, &streams.log];
+    let streams = streams.into_iter().flatten().count();
+    streams
+        + match config {
+            VirtualMachineConfig::RawConfig(raw) => of_raw(raw),
+            VirtualMachineConfig::AppConfig(app) => {
+                let custom = app.customConfig.as_ref().map_or(0, |custom| {
+                    let images = [&custom.customKernelImage, &custom.vendorImage];
+                    images.into_iter().flatten().count()
+                });
+                let extra = match &app.payload {
+                    Payload::PayloadConfig(payload) => payload.extraApks.len(),
+                    Payload::ConfigPath(_) => 0,
+                };
+                let fixed = [
+                    &app.apk,
+                    &app.idsig,
+                    &app.instanceImage,
+                    &app.encryptedStorageImage,
+                ];
+                fixed.into_iter().flatten().count() + app.extraIdsigs.len() + extra + custom
+            }
+        }
+}
+
+fn of_raw(raw: &VirtualMachineRawConfig) -> usize {
+    let disks = raw.disks.iter().map(|disk| {
+        let partitions = disk.partitions.iter().filter(|p| p.image.is_some()).count();
+        usize::from(disk.image.is_some()) + partitions
+    });
+    let boot = [&raw.kernel, &raw.initrd, &raw.bootloader];
+    // Every input device is made of one descriptor.
+    boot.into_iter().flatten().count() + disks.sum::<usize>() + raw.inputDevices.len()
+}
