@@ -23,9 +23,18 @@ const PARAMS: &str =
 /// If the distribution has no guest.
 #[must_use]
 pub fn config(host: &Host, args: &[&str]) -> VirtualMachineRawConfig {
+    config_of(host, "guest", args)
+}
+
+/// The same, with the kernel and initial RAM disk in the directory `guest` of the distribution.
+///
+/// # Panics
+/// If the distribution does not have it.
+#[must_use]
+pub fn config_of(host: &Host, guest: &str, args: &[&str]) -> VirtualMachineRawConfig {
     let open = |name: &str| {
         Some(ParcelFileDescriptor::new(
-            File::open(host.dist.path(name)).unwrap(),
+            File::open(host.dist.path(guest).join(name)).unwrap(),
         ))
     };
     let args = if args.is_empty() {
@@ -35,8 +44,8 @@ pub fn config(host: &Host, args: &[&str]) -> VirtualMachineRawConfig {
     };
     VirtualMachineRawConfig {
         name: VM.into(),
-        kernel: open("guest/kernel"),
-        initrd: open("guest/initrd.img"),
+        kernel: open("kernel"),
+        initrd: open("initrd.img"),
         params: Some(format!(
             "{PARAMS} avf.payload=/payload/vm_demo_payload{args}"
         )),
@@ -78,4 +87,23 @@ pub fn service(manager: &Manager, vm: &VmInstance) -> Strong<dyn IDemoService> {
     vm.wait_until_ready(PATIENCE)
         .unwrap_or_else(|e| panic!("{e:?}\n{}", manager.log()));
     vm.connect_service(vm_demo::PORT).unwrap()
+}
+
+/// The guests of the distribution: `guest`, and `guest-SERIES` for other kernels.
+///
+/// # Panics
+/// If the distribution cannot be read.
+#[must_use]
+pub fn guests(host: &Host) -> Vec<String> {
+    let mut names: Vec<String> = std::fs::read_dir(host.dist.path(""))
+        .unwrap()
+        .flatten()
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .filter(|name| name == "guest" || name.starts_with("guest-"))
+        .collect();
+    names.sort();
+    if names.len() < 2 {
+        println!("skipped: no guest with another kernel, run `cargo xtask test`");
+    }
+    names
 }

@@ -7,7 +7,7 @@ use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::thread;
-use system_tests::guest::{config, service, start};
+use system_tests::guest::{config, config_of, guests, service, start};
 use system_tests::host;
 use vm_demo::bulk::{ECHO_PORT, SINK_PORT, SOURCE_PORT, Tally, write_pattern};
 use vmclient::VmInstance;
@@ -53,25 +53,28 @@ fn receive_from_guest(vm: &VmInstance, length: u64) -> Tally {
 #[test]
 fn streams_are_whole_in_both_directions() {
     host::run("streams_are_whole_in_both_directions", |host| {
-        let manager = host.early();
-        let vm = start(&manager, config(host, &["--echo"]));
-        let demo = service(&manager, &vm);
         let wanted = expected(LARGE);
         assert_eq!(wanted.bytes, LARGE);
-        assert_eq!(send_to_guest(&vm, LARGE), wanted);
-        assert_eq!(receive_from_guest(&vm, LARGE), wanted);
-        // Both at once, beside small ones, while the service answers.
-        thread::scope(|scope| {
-            let threads = [
-                scope.spawn(|| send_to_guest(&vm, LARGE / 4) == expected(LARGE / 4)),
-                scope.spawn(|| receive_from_guest(&vm, LARGE / 4) == expected(LARGE / 4)),
-                scope.spawn(|| (0..20).all(|_| send_to_guest(&vm, SMALL) == expected(SMALL))),
-            ];
-            for n in 0..20 {
-                assert_eq!(demo.addInteger(n, 1).unwrap(), n + 1);
-            }
-            assert!(threads.into_iter().all(|t| t.join().unwrap()));
-        });
+        for guest in guests(host) {
+            println!("kernel: {guest}");
+            let manager = host.early();
+            let vm = start(&manager, config_of(host, &guest, &["--echo"]));
+            let demo = service(&manager, &vm);
+            assert_eq!(send_to_guest(&vm, LARGE), wanted);
+            assert_eq!(receive_from_guest(&vm, LARGE), wanted);
+            // Both at once, beside small ones, while the service answers.
+            thread::scope(|scope| {
+                let threads = [
+                    scope.spawn(|| send_to_guest(&vm, LARGE / 4) == expected(LARGE / 4)),
+                    scope.spawn(|| receive_from_guest(&vm, LARGE / 4) == expected(LARGE / 4)),
+                    scope.spawn(|| (0..20).all(|_| send_to_guest(&vm, SMALL) == expected(SMALL))),
+                ];
+                for n in 0..20 {
+                    assert_eq!(demo.addInteger(n, 1).unwrap(), n + 1);
+                }
+                assert!(threads.into_iter().all(|t| t.join().unwrap()));
+            });
+        }
     });
 }
 

@@ -9,7 +9,7 @@ use rustix::thread::CapabilitySet;
 use serde::Serialize;
 use std::fs::OpenOptions;
 use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 use vmm::accel::{Acceleration, detect};
 
@@ -199,19 +199,15 @@ fn vmm() -> Fact {
     match vmm::find::vmm() {
         Err(e) => Fact::lacking("vmm", "VMM", e.to_string(), HINT),
         Ok(found) => {
-            let named = std::env::var_os(vmm::find::VMM_VARIABLE).filter(|v| !v.is_empty());
-            let program = named
-                .map(PathBuf::from)
-                .or_else(|| vmm::qemu::Arch::HOST.map(|arch| arch.program().into()));
-            let version = program.as_deref().and_then(version);
-            match (program, version) {
-                (Some(program), Some(version)) => {
+            let program = found.program();
+            match version(program) {
+                Some(version) => {
                     Fact::there("vmm", "VMM", format!("{}: {version}", program.display()))
                 }
-                _ => Fact::lacking(
+                None => Fact::lacking(
                     "vmm",
                     "VMM",
-                    format!("{} is there, but does not say its version", found.name()),
+                    format!("{} does not say its version", program.display()),
                     HINT,
                 ),
             }

@@ -25,11 +25,15 @@ pub mod qemu;
 pub use error::Error;
 
 use std::os::fd::BorrowedFd;
+use std::path::Path;
 
 /// A program that runs virtual machines.
 pub trait Vmm: Send + Sync {
     /// The name for people: `QEMU`, `crosvm`.
     fn name(&self) -> &'static str;
+
+    /// The program's path.
+    fn program(&self) -> &Path;
 
     /// Turns a plan into a command line with its descriptors, and a handle to control the VM.
     ///

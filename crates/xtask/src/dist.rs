@@ -121,8 +121,21 @@ pub(crate) fn guest(args: &GuestArgs) -> Result<()> {
     Ok(())
 }
 
+/// Packs the guest with another kernel beside the first, as `guest-SERIES`.
+pub(crate) fn another_guest(series: &str, place: &Place) -> Result<()> {
+    let args = KernelArgs {
+        kernel_series: Some(series.to_owned()),
+        ..KernelArgs::default()
+    };
+    let built = place.target.join(host_triple()?).join("release");
+    let out = place.dist().join(format!("guest-{series}"));
+    step(&format!("pack the guest with kernel {series}"), || {
+        pack(&args, place, &built, &out)
+    })
+}
+
 /// Builds static release programs and returns the directory they are in.
-fn cargo_build(arguments: &[&str], place: &Place) -> Result<PathBuf> {
+pub(crate) fn cargo_build(arguments: &[&str], place: &Place) -> Result<PathBuf> {
     let triple = host_triple()?;
     // With an explicit target these flags stay away from build scripts, and the results from
     // those of ordinary builds.

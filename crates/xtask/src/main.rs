@@ -7,8 +7,10 @@
 //! | `guest-image` | only a guest: kernel and initial RAM disk |
 //! | `demo` | `dist`, then the demo |
 //! | `test` | `dist`, then every check and test of the workspace |
+//! | `bench` | `dist`, then what the managers cost, as a table |
 #![forbid(unsafe_code)]
 
+mod bench;
 mod demo;
 mod dist;
 mod initrd;
@@ -41,6 +43,8 @@ enum Command {
     Demo(demo::Args),
     /// Build, then run every check and test of the workspace
     Test(test::Args),
+    /// Build, then print what the managers cost
+    Bench(bench::Args),
 }
 
 fn main() -> ExitCode {
@@ -49,6 +53,7 @@ fn main() -> ExitCode {
         Command::GuestImage(args) => dist::guest(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Test(args) => test::run(&args),
+        Command::Bench(args) => bench::run(&args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

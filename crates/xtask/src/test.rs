@@ -34,6 +34,9 @@ const EARLY: &[&str] = &[
 /// The tests that boot guests come last.
 const SYSTEM: &str = "system-tests";
 
+/// The second kernel that guests are tested with; the first is the release's own.
+const SERIES: &str = "6.12";
+
 /// Shows also what passing tests print, for those that say that they were skipped.
 const SHOW: &[&str] = &["--show-output"];
 
@@ -51,6 +54,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         dist::run(&dist::Args {
             kernel: args.kernel.clone(),
         })?;
+        dist::another_guest(SERIES, &place)?;
     }
     if args.filters.is_empty() {
         checks(&place)?;

@@ -12,7 +12,7 @@ pub use qmp::Qmp;
 use crate::accel::Acceleration;
 use crate::plan::{Boot, Plan};
 use crate::{Error, Prepared, Vmm};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// The architectures that guests can have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,6 +66,10 @@ impl Qemu {
 impl Vmm for Qemu {
     fn name(&self) -> &'static str {
         "QEMU"
+    }
+
+    fn program(&self) -> &Path {
+        &self.program
     }
 
     fn prepare(&self, plan: Plan) -> Result<Prepared, Error> {

@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The programs as they are shipped: what is in them, and what is not.
+#![forbid(unsafe_code)]
+
+use std::fs;
+use std::process::Command;
+use system_tests::host::{self, Dist};
+
+fn dist() -> Option<Dist> {
+    Dist::find()
+        .map_err(|reason| println!("skipped: {reason}"))
+        .ok()
+}
+
+/// How often `needle` stands in `hay`, where the byte behind it satisfies `behind`.
+fn count(hay: &[u8], needle: &str, behind: impl Fn(u8) -> bool) -> usize {
+    hay.windows(needle.len() + 1)
+        .filter(|w| w.starts_with(needle.as_bytes()) && behind(w[needle.len()]))
+        .count()
+}
+
+#[test]
+fn the_early_program_has_no_trace_of_the_global_service() {
+    let Some(dist) = dist() else { return };
+    let program = fs::read(dist.path("early_virtmgr")).unwrap();
+    let any = |_| true;
+    // What is there shows that looking works.
+    assert!(
+        count(
+            &program,
+            "android.system.virtualizationservice.IVirtualizationService",
+            any
+        ) > 0
+    );
+    assert!(count(&program, "early_vms", any) > 0);
+    for absent in [
+        "statsd",
+        "package_native",
+        "derive_classpath",
+        "virtualizationservice_internal",
+        "IPermissionController",
+        "servicemanager",
+    ] {
+        assert_eq!(count(&program, absent, any), 0, "{absent}");
+    }
+    // The service's name is also the head of the names of interfaces, after which comes a dot.
+    let name = "android.system.virtualizationservice";
+    assert_eq!(count(&program, name, |byte| byte != b'.'), 0, "{name}");
+}
+
+#[test]
+fn the_early_program_is_small_and_static() {
+    let Some(dist) = dist() else { return };
+    let path = dist.path("early_virtmgr");
+    let size = fs::metadata(&path).unwrap().len();
+    assert!(size < 3_000_000, "{size} bytes");
+    let output = Command::new("readelf")
+        .args(["--program-headers", "--wide"])
+        .arg(&path)
+        .output();
+    let Ok(output) = output else {
+        println!("skipped: no readelf (package binutils)");
+        return;
+    };
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("LOAD"), "{text}");
+    assert!(!text.contains("INTERP"), "it wants an interpreter: {text}");
+}
+
+#[test]
+fn an_idle_manager_is_small() {
+    host::run("an_idle_manager_is_small", |host| {
+        let manager = host.early();
+        let text =
+            fs::read_to_string(format!("/proc/{}/smaps_rollup", manager.process_id())).unwrap();
+        let pss: u64 = text
+            .lines()
+            .find_map(|line| {
+                line.strip_prefix("Pss:")?
+                    .split_whitespace()
+                    .next()?
+                    .parse()
+                    .ok()
+            })
+            .unwrap();
+        assert!(pss < 3 * 1024, "{pss} KiB");
+    });
+}
+
+#[test]
+fn help_teaches() {
+    let Some(dist) = dist() else { return };
+    for (name, parts) in [
+        (
+            "early_virtmgr",
+            &["--rpc-server-fd", "VIRTMGR_VMM", "vm run"][..],
+        ),
+        ("virtmgr", &["--rpc-server-fd", "IVirtualizationService"]),
+        ("vm", &["run", "info", "early"]),
+        ("vm_demo_native_early", &["--manager", "--timeout"]),
+    ] {
+        let output = Command::new(dist.path(name))
+            .arg("--help")
+            .output()
+            .unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert!(output.status.success(), "{name}: {text}");
+        for part in parts {
+            assert!(
+                text.contains(part),
+                "{name} --help does not mention {part}: {text}"
+            );
+        }
+        let version = Command::new(dist.path(name))
+            .arg("--version")
+            .output()
+            .unwrap();
+        assert!(
+            String::from_utf8_lossy(&version.stdout).contains(env!("CARGO_PKG_VERSION")),
+            "{name}"
+        );
+    }
+}
