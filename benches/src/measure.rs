@@ -122,14 +122,5 @@ pub(crate) fn round_trips(host: &Host, count: u32) -> Result<(Duration, Duration
 /// The proportional set size of an idle manager, in KiB.
 pub(crate) fn idle_pss(host: &Host) -> Result<u64> {
     let manager = Manager::start(&ManagerOptions::new(host.dist.path("early_virtmgr")))?;
-    let text = fs::read_to_string(format!("/proc/{}/smaps_rollup", manager.process_id()))?;
-    text.lines()
-        .find_map(|line| {
-            line.strip_prefix("Pss:")?
-                .split_whitespace()
-                .next()?
-                .parse()
-                .ok()
-        })
-        .context("no Pss in smaps_rollup")
+    Ok(system_tests::memory::proportional_kib(manager.process_id()))
 }

@@ -71,18 +71,7 @@ fn the_early_program_is_small_and_static() {
 fn an_idle_manager_is_small() {
     host::run("an_idle_manager_is_small", |host| {
         let manager = host.early();
-        let text =
-            fs::read_to_string(format!("/proc/{}/smaps_rollup", manager.process_id())).unwrap();
-        let pss: u64 = text
-            .lines()
-            .find_map(|line| {
-                line.strip_prefix("Pss:")?
-                    .split_whitespace()
-                    .next()?
-                    .parse()
-                    .ok()
-            })
-            .unwrap();
+        let pss = system_tests::memory::proportional_kib(manager.process_id());
         assert!(pss < 3 * 1024, "{pss} KiB");
     });
 }

@@ -46,3 +46,8 @@ pub const MAX_PARTITIONS: u8 = 128;
 
 /// A partition's name has at most this many UTF-16 code units.
 pub const MAX_LABEL_UNITS: usize = 36;
+
+/// Compiles the example of the read-me file.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

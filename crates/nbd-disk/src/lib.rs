@@ -164,3 +164,8 @@ impl Drop for NbdDisk {
         }
     }
 }
+
+/// Compiles the example of the read-me file.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
