@@ -57,24 +57,24 @@ pub(super) fn initialize(
             &format!("imageFd: it cannot be duplicated: {e}"),
         )
     })?;
-    let stat = rustix::fs::fstat(&fd).map_err(|e| failed("imageFd: stat", e.into()))?;
+    let stat = rustix::fs::fstat(&fd).map_err(|e| failed("imageFd: stat", &e.into()))?;
     if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
         return Err(invalid("imageFd: it must be a regular file".into()));
     }
-    let mode = rustix::fs::fcntl_getfl(&fd).map_err(|e| failed("imageFd: flags", e.into()))?;
+    let mode = rustix::fs::fcntl_getfl(&fd).map_err(|e| failed("imageFd: flags", &e.into()))?;
     if mode & OFlags::ACCMODE == OFlags::RDONLY {
         return Err(invalid("imageFd: it must be open for writing".into()));
     }
     let file = File::from(fd);
     file.set_len(0)
-        .map_err(|e| failed("imageFd: truncate", e))?;
+        .map_err(|e| failed("imageFd: truncate", &e))?;
     file.set_len(size)
-        .map_err(|e| failed("imageFd: set the size", e))?;
+        .map_err(|e| failed("imageFd: set the size", &e))?;
     file.write_all_at(&head, 0)
-        .map_err(|e| failed("imageFd: write", e))
+        .map_err(|e| failed("imageFd: write", &e))
 }
 
-fn failed(what: &str, error: io::Error) -> Status {
+fn failed(what: &str, error: &io::Error) -> Status {
     failure(&io::Error::new(error.kind(), format!("{what}: {error}")))
 }
 

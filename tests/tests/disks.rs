@@ -1,6 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Disks as guests see them, and files as hosts find them afterwards.
 #![forbid(unsafe_code)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a failed test panics"
+)]
 
 use avf_aidl::service::{DiskImage, Partition, VirtualMachineRawConfig};
 use rsbinder::ParcelFileDescriptor;
@@ -99,21 +105,21 @@ fn boots_with(host: &Host, writable_first: bool, writable_second: bool) {
 #[test]
 fn a_writable_and_a_read_only_partition() {
     host::run("a_writable_and_a_read_only_partition", |host| {
-        boots_with(host, true, false)
+        boots_with(host, true, false);
     });
 }
 
 #[test]
 fn two_writable_partitions() {
     host::run("two_writable_partitions", |host| {
-        boots_with(host, true, true)
+        boots_with(host, true, true);
     });
 }
 
 #[test]
 fn two_read_only_partitions() {
     host::run("two_read_only_partitions", |host| {
-        boots_with(host, false, false)
+        boots_with(host, false, false);
     });
 }
 

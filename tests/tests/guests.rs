@@ -1,6 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Real guests, from their start to their end.
 #![forbid(unsafe_code)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a failed test panics"
+)]
 
 use avf_aidl::service::VirtualMachineRawConfig;
 use system_tests::guest::{self, PATIENCE, config, service, start};
@@ -45,7 +51,7 @@ fn answer(host: &Host, name: &str) {
 #[test]
 fn the_answer_from_an_early_vm() {
     host::run("the_answer_from_an_early_vm", |host| {
-        answer(host, "early_virtmgr")
+        answer(host, "early_virtmgr");
     });
 }
 

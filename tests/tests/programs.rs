@@ -1,6 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The programs as they are shipped: what is in them, and what is not.
 #![forbid(unsafe_code)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a failed test panics"
+)]
 
 use std::fs;
 use std::process::Command;

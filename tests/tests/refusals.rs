@@ -1,6 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What managers refuse: with which words, and without leaving anything. No guest is started.
 #![forbid(unsafe_code)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a failed test panics"
+)]
 
 use avf_aidl::service::{
     CpuTopology, DiskImage, Partition, PartitionType, VirtualMachineAppConfig,

@@ -1,6 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Plain streams between host and guest: whole, both ways, and refused where nothing listens.
 #![forbid(unsafe_code)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a failed test panics"
+)]
 
 use std::fs::File;
 use std::io::Write;

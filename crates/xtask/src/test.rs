@@ -6,7 +6,8 @@ use crate::kernel::KernelArgs;
 use crate::packages::{PACKING, TESTING, provide};
 use crate::place::{Arch, Place, cargo};
 use crate::steps::{heading, run_and_keep, step};
-use anyhow::Result;
+use anyhow::{Context, Result, ensure};
+use std::fs;
 use std::process::Command;
 
 /// Arguments of `test`.
@@ -33,8 +34,10 @@ const EARLY: &[&str] = &[
 ];
 /// The tests that boot guests come last.
 const SYSTEM: &str = "system-tests";
+/// Where their sources are.
+const SYSTEM_SOURCES: &str = "tests/tests";
 
-/// The second kernel that guests are tested with; the first is the release's own.
+/// The series of the second kernel with which the system tests boot guests.
 const SERIES: &str = "6.12";
 
 /// Shows also what passing tests print, for those that say that they were skipped.
@@ -54,7 +57,10 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         dist::run(&dist::Args {
             kernel: args.kernel.clone(),
         })?;
-        dist::another_guest(SERIES, &place)?;
+        // Whoever brings a kernel may have no distribution that others can be fetched from.
+        if args.kernel.kernel.is_none() {
+            dist::another_guest(SERIES, &place)?;
+        }
     }
     if args.filters.is_empty() {
         checks(&place)?;
@@ -78,14 +84,16 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     test(
         "tests of the crates",
         &[ALL, &["--exclude", SYSTEM]].concat(),
-        &[],
+        SHOW,
     )?;
     test("tests of virtmgr", FULL, SHOW)?;
     test("tests of early_virtmgr", EARLY, SHOW)?;
     // Guests under emulation want the machine for themselves.
+    let targets = system_targets(&place)?;
+    let targets: Vec<_> = targets.iter().flat_map(|name| ["--test", name]).collect();
     test(
         "system tests",
-        &["-p", SYSTEM],
+        &[ALL, &targets].concat(),
         &["--test-threads=1", "--nocapture"],
     )?;
     heading("results");
@@ -93,6 +101,26 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         println!("{line}");
     }
     Ok(())
+}
+
+/// The names of the system tests' programs. Asked for by these names among all packages, their
+/// dependencies have the features that they were built with before; for the package alone, Cargo
+/// would choose fewer and build all of them again.
+fn system_targets(place: &Place) -> Result<Vec<String>> {
+    let dir = place.workspace.join(SYSTEM_SOURCES);
+    let list = || format!("list {}", dir.display());
+    let mut names = Vec::new();
+    for entry in fs::read_dir(&dir).with_context(list)? {
+        let path = entry.with_context(list)?.path();
+        let is_target = path.extension().is_some_and(|extension| extension == "rs")
+            || path.join("main.rs").is_file();
+        if let (true, Some(name)) = (is_target, path.file_stem().and_then(|name| name.to_str())) {
+            names.push(name.to_owned());
+        }
+    }
+    ensure!(!names.is_empty(), "{}: no tests", dir.display());
+    names.sort();
+    Ok(names)
 }
 
 /// What needs no test to run.
