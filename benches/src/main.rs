@@ -4,6 +4,7 @@
 //! `cargo xtask bench` builds everything and runs it.
 #![forbid(unsafe_code)]
 
+mod disks;
 mod measure;
 mod table;
 

@@ -98,5 +98,25 @@ pub(crate) fn print(host: &Host) -> Result<()> {
             "< 3072 KiB (early)",
         );
     }
+    println!();
+    row(
+        "guest reads a disk of partitions",
+        "disk",
+        "raw",
+        "ratio",
+        "wanted",
+    );
+    for speed in crate::disks::read_speeds(host)? {
+        let name = format!("{}, blocks of {} KiB", speed.name, speed.block >> 10);
+        let rate = |rate: f64| format!("{rate:.0} MB/s");
+        let ratio = format!("{:.2}", speed.ratio);
+        row(
+            &name,
+            &rate(speed.megabytes),
+            &rate(speed.raw),
+            &ratio,
+            "ratio >= 0.9",
+        );
+    }
     Ok(())
 }

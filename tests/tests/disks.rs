@@ -86,7 +86,8 @@ fn boots_with(host: &Host, writable_first: bool, writable_second: bool) {
     assert_eq!(demo.readFile("/second/file").unwrap(), b"content of two");
     let written = demo.writeToFile("/first/new", b"written by the guest");
     assert_eq!(written.is_ok(), writable_first, "{written:?}");
-    demo.quit().unwrap();
+    // The payload may be gone before its answer is.
+    let _ = demo.quit();
     let death = vm.wait_for_death(Some(PATIENCE)).unwrap();
     assert_eq!(death, Some(DeathReason::Shutdown), "{}", manager.log());
     drop(vm);

@@ -28,7 +28,8 @@ fn answer(host: &Host, name: &str) {
     let demo = service(&manager, &vm);
     assert_eq!(vm.state().unwrap(), State::Ready);
     assert_eq!(demo.addInteger(10, 20).unwrap(), 30);
-    demo.quit().unwrap();
+    // The payload may be gone before its answer is.
+    let _ = demo.quit();
     assert_eq!(death(&manager, &vm), DeathReason::Shutdown);
     assert_eq!(vm.state().unwrap(), State::Dead);
     assert_eq!(vm.payload_exit_code(), Some(0));

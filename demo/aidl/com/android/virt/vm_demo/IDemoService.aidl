@@ -14,4 +14,10 @@ interface IDemoService {
 
     /** The content of a file in the guest, of at most 64 KiB. */
     byte[] readFile(@utf8InCpp String path);
+
+    /**
+     * Reads a block device from its start past the guest's cache, `length` bytes in blocks of
+     * `block` bytes (a multiple of 4096), and returns how many nanoseconds it took.
+     */
+    long readDevice(@utf8InCpp String path, long length, int block);
 }
