@@ -43,9 +43,14 @@ pub(crate) fn bare(program: &Path) -> Result<Duration> {
     Ok(taken)
 }
 
+/// The manager that is measured, without its warnings.
+fn quiet(host: &Host) -> ManagerOptions {
+    ManagerOptions::new(host.dist.path("early_virtmgr")).env("VIRTMGR_LOG", "error")
+}
+
 /// Fork of a manager until it says that it is ready, and until a session with it is set up.
 pub(crate) fn ready(host: &Host) -> Result<(Duration, Duration)> {
-    let manager = Manager::start(&ManagerOptions::new(host.dist.path("early_virtmgr")))?;
+    let manager = Manager::start(&quiet(host))?;
     let timing = manager.timing();
     Ok((
         timing.ready - timing.forked,
@@ -95,7 +100,7 @@ pub(crate) fn be_the_vmm() -> Result<()> {
 
 /// A binder call there and back, and one byte there and back over a socket to a thread.
 pub(crate) fn round_trips(host: &Host, count: u32) -> Result<(Duration, Duration)> {
-    let manager = Manager::start(&ManagerOptions::new(host.dist.path("early_virtmgr")))?;
+    let manager = Manager::start(&quiet(host))?;
     let service = manager.service();
     let start = Instant::now();
     for _ in 0..count {
@@ -121,6 +126,6 @@ pub(crate) fn round_trips(host: &Host, count: u32) -> Result<(Duration, Duration
 
 /// The proportional set size of an idle manager, in KiB.
 pub(crate) fn idle_pss(host: &Host) -> Result<u64> {
-    let manager = Manager::start(&ManagerOptions::new(host.dist.path("early_virtmgr")))?;
+    let manager = Manager::start(&quiet(host))?;
     Ok(system_tests::memory::proportional_kib(manager.process_id()))
 }

@@ -39,6 +39,14 @@ pub enum Error {
         /// The manager's answer.
         status: rsbinder::Status,
     },
+    /// A port of the guest cannot be listened on.
+    #[error("listen on vsock port {port}; is it in use?")]
+    Listen {
+        /// The port asked for.
+        port: u32,
+        /// The system's answer.
+        source: io::Error,
+    },
     /// A server could not be started.
     #[error("serve the host on vsock port {port}")]
     Serve {

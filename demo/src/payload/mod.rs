@@ -42,7 +42,7 @@ fn run(options: &Options) -> Result<ExitCode> {
     }
     let (quit, quitting) = channel();
     let demo = BnDemoService::new_binder(service::Demo::new(quit));
-    let _server = serve(demo.as_binder(), PORT)?;
+    let server = serve(demo.as_binder(), PORT)?;
     let _plain = if options.echo {
         echo::start()?
     } else {
@@ -63,5 +63,6 @@ fn run(options: &Options) -> Result<ExitCode> {
     // The sender lives in the service, which the server keeps.
     quitting.recv().context("wait for quit")?;
     println!("vm_demo_payload: quit");
+    server.finish();
     Ok(ExitCode::SUCCESS)
 }

@@ -6,7 +6,7 @@ interface IDemoService {
     /** The sum of the two; an ILLEGAL_ARGUMENT where it does not fit. */
     int addInteger(int a, int b);
 
-    /** Ends the payload with exit code 0, so that the VM powers off. Its answer may get lost. */
+    /** Ends the payload with exit code 0, so that the VM powers off. */
     void quit();
 
     /** Makes or replaces a file in the guest, and writes it through to its disk. */
