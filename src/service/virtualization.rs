@@ -56,6 +56,7 @@ impl VirtualizationService {
         let request = self.provider.authorize(config)?;
         let draft = plan::Draft::new(config, files)?;
         let vmm = vmm::find::vmm()?;
+        self.vms.settle(&config.name);
         let context = self.provider.context(request)?;
         self.vms.add(draft, context, &*vmm)
     }

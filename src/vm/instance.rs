@@ -9,10 +9,13 @@ use crate::vm::{Context, Error, PayloadState, State, Vms};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak, mpsc};
+use std::time::Duration;
 use vmm::death::Death;
 use vmm::launch::Killer;
 use vmm::{Control, Vmm};
 
+/// How long a killed VMM may take to be gone before its VM counts as running.
+const SETTLE: Duration = Duration::from_secs(10);
 /// Ports that ordinary guests may use begin here; those below belong to the guest's system.
 const FIRST_PORT: u32 = 1024;
 /// The ports of Trusty guests.
@@ -163,6 +166,18 @@ impl Instance {
                 .unwrap_or_else(PoisonError::into_inner);
         }
         Ok(())
+    }
+
+    /// Waits until a VM that someone wants dead is cleaned up; at once for any other.
+    pub(super) fn settle(&self) {
+        let inner = self.inner();
+        if inner.kill {
+            // A timeout leaves the VM as it is: it will be reported as running, which it is.
+            let _ = self
+                .changed
+                .wait_timeout_while(inner, SETTLE, |inner| !inner.finished)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
     }
 
     /// Kills the VM and returns at once; its driver thread cleans up.

@@ -77,6 +77,14 @@ impl Vms {
         self.inner().vms.iter().filter_map(Weak::upgrade).collect()
     }
 
+    /// Waits until VMs called `name` that their client has let go of are cleaned up, so that it can
+    /// create such a VM again at once.
+    pub fn settle(&self, name: &str) {
+        for vm in self.all().iter().filter(|vm| vm.name() == name) {
+            vm.settle();
+        }
+    }
+
     /// Kills every VM, waits until all of them are cleaned up, and refuses new ones.
     pub fn end(&self) {
         self.inner().ending = true;
