@@ -5,10 +5,12 @@ use crate::client::Client;
 use crate::host::Host;
 use crate::profile::Capabilities;
 use crate::service::status::unsupported;
+use crate::vm::directory::sweep;
 use crate::vm::{self, Context, VmDirectory, Vms};
 use avf_aidl::service::{VirtualMachineDebugInfo, VirtualMachineRawConfig};
 use rsbinder::BinderResult;
 use rustix::process::{Resource, Rlimit, setrlimit};
+use std::sync::Once;
 
 /// The program's name.
 pub const NAME: &str = "early_virtmgr";
@@ -61,13 +63,18 @@ pub struct Request {
 pub struct Provider {
     host: Host,
     client: Client,
+    swept: Once,
 }
 
 impl Provider {
     /// The provider for `client`.
     #[must_use]
     pub fn new(host: Host, client: Client) -> Self {
-        Self { host, client }
+        Self {
+            host,
+            client,
+            swept: Once::new(),
+        }
     }
 
     /// Finds the VM in the early VM list of the client's partition.
@@ -116,6 +123,7 @@ impl Provider {
     /// If the VM is running already.
     pub fn context(&self, request: Request) -> Result<Context, vm::Error> {
         let base = self.host.path(DIRECTORIES);
+        self.swept.call_once(|| sweep(&base));
         let directory = VmDirectory::claim(&base, request.cid, &request.name, self.client.pid())?;
         Ok(Context {
             name: request.name,

@@ -6,12 +6,13 @@ use crate::client::Client;
 use crate::host::Host;
 use crate::profile::Capabilities;
 use crate::service::status::failure;
-use crate::vm::directory::Error as DirectoryError;
+use crate::vm::directory::{Error as DirectoryError, sweep};
 use crate::vm::{self, Context, VmDirectory, Vms};
 use avf_aidl::service::{VirtualMachineDebugInfo, VirtualMachineRawConfig};
 use rsbinder::BinderResult;
 use std::io;
 use std::path::PathBuf;
+use std::sync::Once;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// The program's name.
@@ -52,6 +53,7 @@ pub struct Provider {
     host: Host,
     client: Client,
     next: AtomicU32,
+    swept: Once,
 }
 
 impl Provider {
@@ -65,6 +67,7 @@ impl Provider {
             host,
             client,
             next: AtomicU32::new(start),
+            swept: Once::new(),
         }
     }
 
@@ -103,6 +106,7 @@ impl Provider {
     /// [`vm::Error::NoCid`] if all are taken.
     pub fn context(&self, request: Request) -> Result<Context, vm::Error> {
         let base = self.base()?;
+        self.swept.call_once(|| sweep(&base));
         for _ in CIDS {
             let cid = self
                 .next

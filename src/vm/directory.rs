@@ -7,6 +7,7 @@
 //! every descriptor here is close-on-exec.
 
 use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, OFlags, flock};
+use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal};
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
@@ -105,12 +106,12 @@ impl VmDirectory {
             let lock = match rustix::fs::openat(CWD, &path, flags, Mode::empty()) {
                 Ok(fd) => File::from(fd),
                 // Removed by its owner since.
-                Err(rustix::io::Errno::NOENT) => continue,
+                Err(Errno::NOENT) => continue,
                 Err(e) => return Err(io("open directory")(e.into())),
             };
             match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
                 Ok(()) => {}
-                Err(rustix::io::Errno::WOULDBLOCK) => return Err(running(&path, cid)),
+                Err(Errno::WOULDBLOCK) => return Err(running(&path, cid)),
                 Err(e) => return Err(io("lock directory")(e.into())),
             }
             let held = lock.metadata().map_err(io("stat directory"))?;
@@ -193,6 +194,46 @@ impl Drop for VmDirectory {
     }
 }
 
+/// Removes what managers that were killed left in `base`. Directories that are held stay, and so do
+/// those of other users.
+pub fn sweep(base: &Path) {
+    for entry in fs::read_dir(base).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if entry
+            .file_name()
+            .to_str()
+            .is_some_and(|name| name.parse::<u32>().is_ok())
+            && let Err(e) = sweep_one(&path)
+        {
+            log::warn!("{}: what a killed manager left stays: {e}", path.display());
+        }
+    }
+}
+
+fn sweep_one(path: &Path) -> io::Result<()> {
+    let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::RDONLY;
+    let lock = match rustix::fs::openat(CWD, path, flags, Mode::empty()) {
+        Ok(fd) => File::from(fd),
+        // Gone by now, or another user's.
+        Err(Errno::NOENT | Errno::ACCESS) => return Ok(()),
+        Err(e) => return Err(e.into()),
+    };
+    match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => {}
+        Err(Errno::WOULDBLOCK) => return Ok(()),
+        Err(e) => return Err(e.into()),
+    }
+    let held = lock.metadata()?;
+    let is_same = fs::symlink_metadata(path)
+        .is_ok_and(|named| (named.dev(), named.ino()) == (held.dev(), held.ino()));
+    if is_same && held.uid() == rustix::process::geteuid().as_raw() {
+        remove_leftovers(path)?;
+        // Whoever has opened it meanwhile finds that it is gone, and makes a new one.
+        fs::remove_dir(path)?;
+    }
+    Ok(())
+}
+
 /// What the owner's note says of the VM that holds the directory.
 fn running(path: &Path, cid: u32) -> Error {
     // The owner may be just about to write it, or to remove it.
@@ -253,7 +294,7 @@ fn end_orphan(pid: i32, start: &str) -> io::Result<()> {
     }
     log::warn!("killing process {pid}, which a manager that was killed left running");
     match rustix::process::pidfd_send_signal(&pidfd, Signal::KILL) {
-        Ok(()) | Err(rustix::io::Errno::SRCH) => {}
+        Ok(()) | Err(Errno::SRCH) => {}
         Err(e) => return Err(e.into()),
     }
     let mut fds = [rustix::event::PollFd::new(
@@ -305,6 +346,20 @@ mod tests {
         drop(first);
         assert!(!base.path().join("100").exists());
         VmDirectory::claim(base.path(), 100, "second", 4712).unwrap();
+    }
+
+    #[test]
+    fn a_sweep_removes_what_no_one_holds() {
+        let base = tempfile::tempdir().unwrap();
+        let held = VmDirectory::claim(base.path(), 100, "held", 1).unwrap();
+        for name in ["101", "other"] {
+            fs::create_dir(base.path().join(name)).unwrap();
+            fs::write(base.path().join(name).join("file"), "x").unwrap();
+        }
+        sweep(base.path());
+        assert!(held.path().join(OWNER).exists());
+        assert!(!base.path().join("101").exists());
+        assert!(base.path().join("other/file").exists());
     }
 
     #[test]
