@@ -6,7 +6,7 @@
 //! * [`vsock`]: a server for the programs of *one* guest, on a kernel vsock port or on the Unix
 //!   socket that a user-space vsock device connects to ("hybrid vsock"). The peer is checked before
 //!   a byte of RPC is read.
-//! * [`payload`]: the same inside the guest, for a payload that serves the host.
+//! * [`payload`]: sessions between a guest's programs and the host, opened from either side.
 //!
 //! All servers block in `poll`, none wakes up on its own, and each bounds the connections that it
 //! serves at once.

@@ -1,14 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The guest's side: call the manager's guest-facing service, serve binder to the host.
+//! Sessions between a guest's programs and the host, opened from either side.
 
-use crate::accept::AcceptLoop;
-use crate::server::Server;
 use crate::{Error, WIRE_VERSION};
 use rsbinder::rpc::transport::{UnixTransport, VsockTransport};
 use rsbinder::rpc::{RpcClientConfig, RpcSession, RpcTransport};
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, PoisonError};
-use vsock::{VMADDR_CID_ANY, VMADDR_CID_HOST, VsockAddr, VsockListener};
+use vsock::VMADDR_CID_HOST;
 
 /// Opens a session with the host's RPC server on vsock `port`.
 ///
@@ -21,42 +19,6 @@ pub fn connect_host(port: u32) -> Result<RpcSession, Error> {
         WIRE_VERSION,
     ))
     .map_err(Error::rpc("set up a session with the host over vsock"))
-}
-
-/// A binder server on a vsock port of the guest, for the host. Dropping it ends it.
-#[derive(Debug)]
-pub struct HostServer {
-    _accept: AcceptLoop,
-    _server: Arc<Server>,
-}
-
-impl HostServer {
-    /// Listens on vsock `port` and serves the host, no other CID.
-    ///
-    /// # Errors
-    /// If the port is taken or the kernel has no vsock.
-    pub fn start(server: Server, port: u32) -> Result<Self, Error> {
-        let listener = VsockListener::bind(&VsockAddr::new(VMADDR_CID_ANY, port))
-            .map_err(|e| Error::io(format!("listen on vsock port {port}"), e))?;
-        let server = Arc::new(server);
-        let serving = Arc::clone(&server);
-        let accept = AcceptLoop::start("host-accept", listener, move |listener| {
-            match listener.accept() {
-                Ok((stream, peer)) if peer.cid() == VMADDR_CID_HOST => {
-                    match VsockTransport::from_stream(stream) {
-                        Ok(transport) => serving.serve(Box::new(transport)),
-                        Err(e) => log::warn!("vsock port {port}: connection dropped: {e}"),
-                    }
-                }
-                Ok((_, peer)) => log::warn!("vsock port {port}: CID {} refused", peer.cid()),
-                Err(e) => log::warn!("vsock port {port}: accept: {e}"),
-            }
-        })?;
-        Ok(Self {
-            _accept: accept,
-            _server: server,
-        })
-    }
 }
 
 /// Opens a session with a payload's binder server over connections that `connect` makes, one for
