@@ -63,6 +63,7 @@ pub enum Error {
 const POLICY: Policy = Policy {
     connections: 64,
     threads: 4,
+    call_bytes: None,
     fds: true,
     reply_timeout: Some(Duration::from_secs(30)),
 };

@@ -26,10 +26,12 @@ use vmm::{Control, Event, Prepared, Vmm};
 /// Bytes of a VMM's own output that are kept for errors.
 const STDERR_TAIL: usize = 16 << 10;
 
-/// What the programs of one guest may do: a handful of connections, no descriptors.
+/// What the programs of one guest may do: a handful of connections, calls that are no longer than an
+/// error message could be, no descriptors.
 const GUEST_POLICY: Policy = Policy {
     connections: 16,
     threads: 2,
+    call_bytes: Some(1 << 20),
     fds: false,
     reply_timeout: Some(Duration::from_secs(10)),
 };

@@ -62,20 +62,49 @@ impl Drop for Place {
     }
 }
 
-/// A transport that holds a [`Place`] as long as the RPC library holds the transport.
+/// A transport that holds a [`Place`] as long as the RPC library holds the transport, and that
+/// bounds what a peer may send without being answered.
+///
+/// The library accepts messages of up to 64 MiB. A call is answered before the next is read, so
+/// what arrives between two answers is one call, and a bound on it is one on the size of calls.
 pub struct Counted {
     inner: Box<dyn RpcTransport>,
     _place: Place,
+    /// Bytes received since the last were sent, and how many are allowed.
+    unanswered: AtomicUsize,
+    most_unanswered: usize,
 }
 
 impl Counted {
-    /// Ties `place` to `inner`.
+    /// Ties `place` to `inner`, whose peer may send at most `most_unanswered` bytes in a row.
     #[must_use]
-    pub fn new(inner: Box<dyn RpcTransport>, place: Place) -> Self {
+    pub fn new(inner: Box<dyn RpcTransport>, place: Place, most_unanswered: usize) -> Self {
         Self {
             inner,
             _place: place,
+            unanswered: AtomicUsize::new(0),
+            most_unanswered,
         }
+    }
+
+    fn received(&self, bytes: usize) -> RpcResult<()> {
+        let before = self.unanswered.fetch_add(bytes, Ordering::Relaxed);
+        let declared = before.saturating_add(bytes);
+        if declared > self.most_unanswered {
+            log::warn!(
+                "{}: ended, its peer sent {declared} bytes in one call",
+                self.describe()
+            );
+            return Err(RpcError::FrameTooLarge {
+                declared,
+                max: self.most_unanswered,
+            });
+        }
+        Ok(())
+    }
+
+    fn sent(&self) {
+        self.unanswered.store(0, Ordering::Relaxed);
     }
 }
 
@@ -120,16 +149,22 @@ impl RpcTransport for Counted {
         self.inner.recv_frame_with_fds()
     }
     fn send_raw(&self, buf: &[u8]) -> RpcResult<()> {
+        self.sent();
         self.inner.send_raw(buf)
     }
     fn recv_raw(&self, buf: &mut [u8]) -> RpcResult<usize> {
-        self.inner.recv_raw(buf)
+        let count = self.inner.recv_raw(buf)?;
+        self.received(count)?;
+        Ok(count)
     }
     fn send_raw_with_fds(&self, buf: &[u8], fds: &[BorrowedFd<'_>]) -> RpcResult<()> {
+        self.sent();
         self.inner.send_raw_with_fds(buf, fds)
     }
     fn recv_raw_with_fds(&self, buf: &mut [u8]) -> RpcResult<(usize, Vec<OwnedFd>)> {
-        self.inner.recv_raw_with_fds(buf)
+        let (count, fds) = self.inner.recv_raw_with_fds(buf)?;
+        self.received(count)?;
+        Ok((count, fds))
     }
     fn send_raw_draining(
         &self,
@@ -137,6 +172,7 @@ impl RpcTransport for Counted {
         fds: &[BorrowedFd<'_>],
         drain: &mut dyn FnMut() -> RpcResult<()>,
     ) -> RpcResult<()> {
+        self.sent();
         self.inner.send_raw_draining(buf, fds, drain)
     }
 }
@@ -144,6 +180,26 @@ impl RpcTransport for Counted {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rsbinder::rpc::transport::UnixTransport;
+
+    #[test]
+    fn a_peer_may_send_only_so_much_unanswered() {
+        let (ours, theirs) = UnixTransport::pair().unwrap();
+        let place = Limit::new(1).take().unwrap();
+        let ours = Counted::new(Box::new(ours), place, 1000);
+        let mut buffer = [0; 600];
+        theirs.send_raw(&[1; 600]).unwrap();
+        assert_eq!(ours.recv_raw(&mut buffer).unwrap(), 600);
+        ours.send_raw(b"answer").unwrap();
+        theirs.send_raw(&[1; 600]).unwrap();
+        assert_eq!(ours.recv_raw(&mut buffer).unwrap(), 600);
+        theirs.send_raw(&[1; 600]).unwrap();
+        let error = ours.recv_raw(&mut buffer).unwrap_err();
+        assert!(
+            matches!(error, RpcError::FrameTooLarge { max: 1000, .. }),
+            "{error}"
+        );
+    }
 
     #[test]
     fn places_are_bounded_and_come_back() {

@@ -19,6 +19,7 @@ const HANDSHAKE: Duration = Duration::from_secs(10);
 pub struct Server {
     rpc: Arc<RpcServer>,
     limit: Limit,
+    call_bytes: Option<usize>,
 }
 
 impl fmt::Debug for Server {
@@ -36,6 +37,9 @@ pub struct Policy {
     pub connections: usize,
     /// Threads that one session may use, as told to clients that ask.
     pub threads: u32,
+    /// The largest call, in bytes, with what the wire adds to it; a larger one ends its session.
+    /// Only for interfaces without oneway calls: those are not answered, so they add up.
+    pub call_bytes: Option<usize>,
     /// Whether file descriptors may be passed (Unix sockets only).
     pub fds: bool,
     /// How long a call to an object of the peer may wait for its answer. When it passes, the
@@ -72,6 +76,7 @@ impl Server {
         Ok(Self {
             rpc,
             limit: Limit::new(policy.connections),
+            call_bytes: policy.call_bytes,
         })
     }
 
@@ -79,9 +84,10 @@ impl Server {
     /// and the log says so.
     pub fn serve(&self, transport: Box<dyn RpcTransport>) {
         match self.limit.take() {
-            Some(place) => self
-                .rpc
-                .serve_connection(Box::new(Counted::new(transport, place))),
+            Some(place) => {
+                let counted = Counted::new(transport, place, self.call_bytes.unwrap_or(usize::MAX));
+                self.rpc.serve_connection(Box::new(counted));
+            }
             None => log::warn!(
                 "{}: refused, all {} connections of this server are in use",
                 transport.describe(),

@@ -200,6 +200,7 @@ mod tests {
             let policy = Policy {
                 connections: 8,
                 threads: 2,
+                call_bytes: None,
                 fds: false,
                 reply_timeout: None,
             };

@@ -16,6 +16,7 @@ use vsock::{VMADDR_CID_ANY, VMADDR_CID_HOST, VsockAddr, VsockListener};
 const POLICY: Policy = Policy {
     connections: 64,
     threads: 4,
+    call_bytes: None,
     fds: false,
     reply_timeout: None,
 };
