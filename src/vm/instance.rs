@@ -7,6 +7,7 @@ use crate::vm::driver::{self, Unstarted};
 use crate::vm::plan::Draft;
 use crate::vm::{Context, Error, PayloadState, State, Vms};
 use std::os::fd::OwnedFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak, mpsc};
 use std::time::Duration;
@@ -136,7 +137,14 @@ impl Instance {
         };
         let (sender, receiver) = mpsc::sync_channel(1);
         let driven = Arc::clone(vm);
-        if let Err(e) = registry.drive(vm, move || driver::drive(&driven, *unstarted, &sender)) {
+        let life = move || {
+            let drive = AssertUnwindSafe(|| driver::drive(&driven, *unstarted, &sender));
+            if catch_unwind(drive).is_err() {
+                // What it owned is gone with it; those who wait for it must not wait for ever.
+                driven.finish(Death::InfrastructureError);
+            }
+        };
+        if let Err(e) = registry.drive(vm, life) {
             vm.finish(Death::InfrastructureError);
             return Err(e);
         }

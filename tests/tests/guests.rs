@@ -8,7 +8,7 @@
     reason = "a failed test panics"
 )]
 
-use avf_aidl::service::VirtualMachineRawConfig;
+use avf_aidl::service::{IVirtualMachine, VirtualMachineRawConfig};
 use system_tests::guest::{self, PATIENCE, config, service, start};
 use system_tests::host::{self, CID, Host, VM};
 use system_tests::leftovers::processes;
@@ -106,6 +106,23 @@ fn a_payload_that_exits_with_7() {
 #[test]
 fn a_payload_that_exits_with_0() {
     host::run("a_payload_that_exits_with_0", |host| exits_with(host, 0));
+}
+
+#[test]
+fn a_guest_that_is_suspended_and_resumed() {
+    host::run("a_guest_that_is_suspended_and_resumed", |host| {
+        let manager = host.early();
+        let vm = start(&manager, config(host, &[]));
+        let demo = service(&manager, &vm);
+        vm.binder().suspend().unwrap();
+        // A call to the stopped guest is answered only after it runs again.
+        std::thread::scope(|scope| {
+            let call = scope.spawn(|| demo.addInteger(20, 22).unwrap());
+            assert_eq!(vm.state().unwrap(), State::Ready);
+            vm.binder().resume().unwrap();
+            assert_eq!(call.join().unwrap(), 42);
+        });
+    });
 }
 
 #[test]
