@@ -230,6 +230,7 @@ mod fake {
         let policy = Policy {
             connections: 8,
             threads: 2,
+            call_bytes: None,
             fds: true,
             reply_timeout: None,
         };
