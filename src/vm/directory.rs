@@ -19,6 +19,8 @@ use std::path::{Path, PathBuf};
 const OWNER: &str = "owner";
 /// How often the directory may be taken away under us by another's clean-up before it is an error.
 const ATTEMPTS: usize = 16;
+/// How long its holder is left alone before the next attempt.
+const BETWEEN: std::time::Duration = std::time::Duration::from_millis(2);
 /// How long a killed process may take to be gone.
 const KILL: rustix::event::Timespec = rustix::event::Timespec {
     tv_sec: 10,
@@ -111,7 +113,22 @@ impl VmDirectory {
             };
             match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
                 Ok(()) => {}
-                Err(Errno::WOULDBLOCK) => return Err(running(&path, cid)),
+                Err(Errno::WOULDBLOCK) if is_abandoned(&path) => {
+                    // Another manager is just removing it: that ends, and then there is room.
+                    match flock(&lock, FlockOperation::LockExclusive) {
+                        Ok(()) | Err(Errno::INTR) => continue,
+                        Err(e) => return Err(io("lock directory")(e.into())),
+                    }
+                }
+                Err(Errno::WOULDBLOCK) => match fs::read_to_string(path.join(OWNER)) {
+                    Ok(note) => return Err(running(&note, cid)),
+                    // Between taking the lock and writing the note, or between removing the note
+                    // and giving the lock back: its holder is about to be through with that.
+                    Err(_) => {
+                        std::thread::sleep(BETWEEN);
+                        continue;
+                    }
+                },
                 Err(e) => return Err(io("lock directory")(e.into())),
             }
             let held = lock.metadata().map_err(io("stat directory"))?;
@@ -131,11 +148,7 @@ impl VmDirectory {
             remove_leftovers(&path).map_err(io("remove what a killed manager left in"))?;
             let directory = Self { path, lock };
             directory
-                .note(&format!(
-                    "name {}\nclient {client}\nmanager {}\n",
-                    one_line(name),
-                    std::process::id()
-                ))
+                .note(&owner_note(name, client))
                 .map_err(|source| Error::Io {
                     what: "write the owner's note in",
                     path: directory.path.clone(),
@@ -203,6 +216,8 @@ pub fn sweep(base: &Path) {
             .file_name()
             .to_str()
             .is_some_and(|name| name.parse::<u32>().is_ok())
+            // One without a note is just being made: its maker holds no lock on it yet.
+            && is_abandoned(&path)
             && let Err(e) = sweep_one(&path)
         {
             log::warn!("{}: what a killed manager left stays: {e}", path.display());
@@ -234,10 +249,29 @@ fn sweep_one(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// What the owner's note says of the VM that holds the directory.
-fn running(path: &Path, cid: u32) -> Error {
-    // The owner may be just about to write it, or to remove it.
+/// What stands in a directory about its owner.
+fn owner_note(name: &str, client: i32) -> String {
+    let me = rustix::process::getpid().as_raw_nonzero().get();
+    let start = start_time(me).unwrap_or_default();
+    let name = one_line(name);
+    format!("name {name}\nclient {client}\nmanager {me} {start}\n")
+}
+
+/// Whether the manager that made the directory `path` is gone. Without a note it is not.
+fn is_abandoned(path: &Path) -> bool {
     let note = fs::read_to_string(path.join(OWNER)).unwrap_or_default();
+    note.lines().any(|line| {
+        let mut words = line.split(' ');
+        words.next() == Some("manager")
+            && words
+                .next()
+                .and_then(|pid| pid.parse().ok())
+                .is_some_and(|pid| start_time(pid).as_deref() != words.next())
+    })
+}
+
+/// What the owner's note says of the VM that holds the directory.
+fn running(note: &str, cid: u32) -> Error {
     let value = |key: &str| {
         note.lines()
             .find_map(|line| line.strip_prefix(key)?.strip_prefix(' '))
@@ -253,7 +287,7 @@ fn running(path: &Path, cid: u32) -> Error {
 
 /// Ends the processes and removes the files that a killed manager left in `path`.
 fn remove_leftovers(path: &Path) -> io::Result<()> {
-    let entries: Vec<_> = fs::read_dir(path)?.collect::<Result<_, _>>()?;
+    let mut entries: Vec<_> = fs::read_dir(path)?.collect::<Result<_, _>>()?;
     if entries.is_empty() {
         return Ok(());
     }
@@ -271,6 +305,8 @@ fn remove_leftovers(path: &Path) -> io::Result<()> {
             end_orphan(pid, start)?;
         }
     }
+    // The note goes last: it is what tells others that this is being removed.
+    entries.sort_by_key(|entry| entry.file_name() == OWNER);
     for entry in entries {
         if entry.file_type()?.is_dir() {
             fs::remove_dir_all(entry.path())?;
@@ -352,14 +388,40 @@ mod tests {
     fn a_sweep_removes_what_no_one_holds() {
         let base = tempfile::tempdir().unwrap();
         let held = VmDirectory::claim(base.path(), 100, "held", 1).unwrap();
-        for name in ["101", "other"] {
+        for (name, note) in [
+            ("101", "manager 1 0\n".to_owned()),
+            ("102", owner_note("alive", 1)),
+            ("other", "manager 1 0\n".to_owned()),
+        ] {
             fs::create_dir(base.path().join(name)).unwrap();
-            fs::write(base.path().join(name).join("file"), "x").unwrap();
+            fs::write(base.path().join(name).join(OWNER), note).unwrap();
         }
+        fs::create_dir(base.path().join("103")).unwrap();
         sweep(base.path());
         assert!(held.path().join(OWNER).exists());
         assert!(!base.path().join("101").exists());
-        assert!(base.path().join("other/file").exists());
+        // Those of a living manager, just being made, and of someone else stay.
+        for name in ["102", "103", "other"] {
+            assert!(base.path().join(name).exists(), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_claim_waits_for_a_manager_that_removes_leftovers() {
+        let base = tempfile::tempdir().unwrap();
+        let path = base.path().join("100");
+        fs::create_dir(&path).unwrap();
+        fs::write(path.join(OWNER), "manager 1 0\n").unwrap();
+        let remover = File::open(&path).unwrap();
+        flock(&remover, FlockOperation::LockExclusive).unwrap();
+        std::thread::scope(|scope| {
+            let claim = scope.spawn(|| VmDirectory::claim(base.path(), 100, "new", 1).map(drop));
+            // It either waits for the lock already, or will find the directory gone.
+            std::thread::yield_now();
+            fs::remove_dir_all(&path).unwrap();
+            drop(remover);
+            claim.join().unwrap().unwrap();
+        });
     }
 
     #[test]
