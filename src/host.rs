@@ -1,15 +1,36 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What the platform gives: where its files are.
+//! What the platform gives: where its files are, its properties, its hypervisor.
 
+use rsproperties::{PropertyConfig, SystemProperties};
 use std::path::{Path, PathBuf};
 
 /// The environment variable that names another root for files.
 pub const ROOT_VARIABLE: &str = "VIRTMGR_ROOT";
 
+/// Where Android keeps its properties.
+const PROPERTIES: &str = "/dev/__properties__";
+/// Whether guests may give memory back to this host.
+const MEMORY_RECLAIM: &str = "hypervisor.memory_reclaim.supported";
+/// Whether the hypervisor has protected VMs.
+const PROTECTED_VM: &str = "ro.boot.hypervisor.protected_vm.supported";
+/// Firmware for protected VMs instead of the hypervisor's own.
+const PROTECTED_FIRMWARE: &str = "hypervisor.pvmfw.path";
+
 /// The host's file system, or a directory that stands for it.
 #[derive(Debug, Clone)]
 pub struct Host {
     root: PathBuf,
+}
+
+/// What the host's hypervisor can do for VMs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hypervisor {
+    /// Whether guests may give memory back.
+    pub memory_reclaim: bool,
+    /// Whether there are protected VMs.
+    pub protected_vms: bool,
+    /// Firmware for them instead of the hypervisor's own.
+    pub firmware: Option<PathBuf>,
 }
 
 impl Host {
@@ -41,6 +62,50 @@ impl Host {
         Self { root: root.into() }
     }
 
+    /// The property system, mapped when it is first asked for: there is one for each process.
+    fn properties(&self) -> Option<&'static SystemProperties> {
+        let place = self.path(PROPERTIES);
+        if !place.is_dir() {
+            return None;
+        }
+        // Refused if it was done before, with the same directory.
+        let _ = rsproperties::try_init(PropertyConfig::with_properties_dir(place));
+        rsproperties::try_system_properties().ok()
+    }
+
+    /// Whether this is Android: whether it has a property system.
+    #[must_use]
+    pub fn is_android(&self) -> bool {
+        self.properties().is_some()
+    }
+
+    /// The value of a system property; none if it is not set or empty, or there are no properties.
+    #[must_use]
+    pub fn property(&self, name: &str) -> Option<String> {
+        let value = self.properties()?.get_with_result(name).ok()?;
+        Some(value).filter(|value| !value.is_empty())
+    }
+
+    fn is_set(&self, name: &str) -> bool {
+        matches!(
+            self.property(name).as_deref(),
+            Some("1" | "true" | "y" | "yes" | "on")
+        )
+    }
+
+    /// What the hypervisor can do, as the properties say. Without properties it is an ordinary
+    /// KVM, or none: guests may give memory back, and none is protected.
+    #[must_use]
+    pub fn hypervisor(&self) -> Hypervisor {
+        Hypervisor {
+            memory_reclaim: !self.is_android() || self.is_set(MEMORY_RECLAIM),
+            protected_vms: self.is_set(PROTECTED_VM),
+            firmware: self
+                .property(PROTECTED_FIRMWARE)
+                .map(|path| self.path(&path)),
+        }
+    }
+
     /// The directory that stands for `/`.
     #[must_use]
     pub fn root(&self) -> &Path {
@@ -56,7 +121,7 @@ impl Host {
 
 /// Whether the kernel gave this process more privileges than its caller has.
 #[expect(unsafe_code, reason = "the auxiliary vector has no safe reader")]
-fn has_raised_privileges() -> bool {
+pub(crate) fn has_raised_privileges() -> bool {
     // SAFETY: getauxval takes an integer, returns one, and reads only what the kernel gave.
     unsafe { libc::getauxval(libc::AT_SECURE) != 0 }
 }

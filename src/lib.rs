@@ -16,10 +16,12 @@
 
 pub mod args;
 pub mod client;
+pub mod debug_policy;
 pub mod host;
 pub mod logger;
 pub mod profile;
 pub mod service;
+pub mod settings;
 pub mod start;
 pub mod vm;
 

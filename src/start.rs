@@ -6,6 +6,7 @@ use crate::client::Client;
 use crate::host::Host;
 use crate::profile;
 use crate::service::VirtualizationService;
+use crate::settings::Settings;
 use avf_rpc::bootstrap;
 use avf_rpc::server::{Policy, Server};
 use command_fds::inherited;
@@ -32,6 +33,9 @@ pub enum Error {
         /// What is wrong, and what it should be.
         what: String,
     },
+    /// A setting of the environment cannot be used.
+    #[error(transparent)]
+    Setting(#[from] crate::settings::Error),
     /// A step of the start failed.
     #[error("{what}")]
     System {
@@ -76,12 +80,13 @@ pub fn serve(fds: ServeFds) -> Result<(), Error> {
     adopt_descriptors()?;
     let rpc = bootstrap_socket(fds.rpc_server)?;
     let ready = ready_pipe(fds.ready)?;
+    let settings = Settings::of_process()?;
     let client = Client::parent().map_err(|source| Error::System {
         what: "identify the client (the parent process)",
         source,
     })?;
     profile::lift_memory_lock_limit();
-    let service = VirtualizationService::new(Host::of_process(), client);
+    let service = VirtualizationService::new(Host::of_process(), settings, client);
     let vms = service.vms();
     let server = Server::new(service.into_binder(), POLICY).map_err(|source| Error::Rpc {
         what: "make the RPC server",

@@ -6,7 +6,7 @@ use crate::host::Host;
 use crate::profile::Capabilities;
 use crate::service::status::unsupported;
 use crate::vm::directory::sweep;
-use crate::vm::{self, Context, VmDirectory, Vms};
+use crate::vm::{self, Context, VmDirectory, Vms, vhost};
 use avf_aidl::service::{VirtualMachineDebugInfo, VirtualMachineRawConfig};
 use rsbinder::BinderResult;
 use rustix::process::{Resource, Rlimit, setrlimit};
@@ -56,6 +56,15 @@ pub fn no_global_service(method: &str) -> String {
 pub struct Request {
     name: String,
     cid: u32,
+    is_vendor: bool,
+}
+
+impl Request {
+    /// Whether the client is on a partition of the vendor's.
+    #[must_use]
+    pub fn is_vendor(&self) -> bool {
+        self.is_vendor
+    }
 }
 
 /// Gives declared VMs to the executables that they are declared for.
@@ -114,20 +123,23 @@ impl Provider {
         Ok(Request {
             name: vm.name.clone(),
             cid: vm.cid,
+            is_vendor: partition.is_vendor(),
         })
     }
 
     /// Takes the VM's CID and directory.
     ///
     /// # Errors
-    /// If the VM is running already.
+    /// If the VM is running already, or another VM has its CID.
     pub fn context(&self, request: Request) -> Result<Context, vm::Error> {
         let base = self.host.path(DIRECTORIES);
         self.swept.call_once(|| sweep(&base));
         let directory = VmDirectory::claim(&base, request.cid, &request.name, self.client.pid())?;
+        let vhost = vhost::reserve(request.cid)?;
         Ok(Context {
             name: request.name,
             cid: request.cid,
+            vhost,
             directory,
         })
     }
@@ -138,6 +150,14 @@ impl Provider {
     /// Always UNSUPPORTED_OPERATION.
     pub fn allocate_instance_id(&self) -> BinderResult<[u8; 64]> {
         Err(unsupported(&no_global_service("allocateInstanceId")))
+    }
+
+    /// Consoles are listed by the global service.
+    ///
+    /// # Errors
+    /// Always UNSUPPORTED_OPERATION.
+    pub fn check_host_console_names() -> BinderResult<()> {
+        Err(unsupported(&no_global_service("setHostConsoleName")))
     }
 
     /// Needs the global service.

@@ -7,7 +7,7 @@ use crate::host::Host;
 use crate::profile::Capabilities;
 use crate::service::status::failure;
 use crate::vm::directory::{Error as DirectoryError, sweep};
-use crate::vm::{self, Context, VmDirectory, Vms};
+use crate::vm::{self, Context, VmDirectory, Vms, vhost};
 use avf_aidl::service::{VirtualMachineDebugInfo, VirtualMachineRawConfig};
 use rsbinder::BinderResult;
 use std::io;
@@ -45,6 +45,14 @@ pub fn no_global_service(method: &str) -> String {
 #[derive(Debug)]
 pub struct Request {
     name: String,
+}
+
+impl Request {
+    /// Whether the client is on a partition of the vendor's; not known here.
+    #[must_use]
+    pub fn is_vendor(&self) -> bool {
+        false
+    }
 }
 
 /// Gives every client what it asks for, with a free CID.
@@ -118,16 +126,23 @@ impl Provider {
                     })
                 });
             let cid = cid.unwrap_or(*CIDS.start());
-            match VmDirectory::claim(&base, cid, &request.name, self.client.pid()) {
-                Ok(directory) => {
+            let directory = match VmDirectory::claim(&base, cid, &request.name, self.client.pid()) {
+                Ok(directory) => directory,
+                Err(DirectoryError::Running { .. } | DirectoryError::Foreign { .. }) => continue,
+                Err(e) => return Err(e.into()),
+            };
+            match vhost::reserve(cid) {
+                Ok(vhost) => {
                     return Ok(Context {
                         name: request.name,
                         cid,
+                        vhost,
                         directory,
                     });
                 }
-                Err(DirectoryError::Running { .. } | DirectoryError::Foreign { .. }) => {}
-                Err(e) => return Err(e.into()),
+                // Another program's VM has it.
+                Err(vm::Error::CidTaken { .. }) => {}
+                Err(e) => return Err(e),
             }
         }
         Err(vm::Error::NoCid)
@@ -148,6 +163,14 @@ impl Provider {
         Ok(id)
     }
 
+    /// Names of consoles are kept and listed.
+    ///
+    /// # Errors
+    /// None.
+    pub fn check_host_console_names() -> BinderResult<()> {
+        Ok(())
+    }
+
     /// The VMs of this client.
     ///
     /// # Errors
@@ -161,7 +184,7 @@ impl Provider {
                 temporaryDirectory: vm.directory_path().to_string_lossy().into_owned(),
                 requesterUid: self.client.uid().cast_signed(),
                 requesterPid: self.client.pid(),
-                hostConsoleName: None,
+                hostConsoleName: vm.host_console_name(),
             })
             .collect())
     }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `IVirtualMachine`: a client's handle to one VM. The VM lives as long as the client holds it.
 
-use crate::profile;
-use crate::service::status::{logged, unsupported};
+use crate::profile::Provider;
+use crate::service::status::logged;
 use crate::vm::Instance;
 use avf_aidl::service::{
     BnVirtualMachine, IVirtualMachine, IVirtualMachineCallback, VirtualMachineState,
@@ -57,11 +57,16 @@ impl IVirtualMachine for Machine {
     }
 
     fn getMemoryBalloon(&self) -> BinderResult<i64> {
-        Err(unsupported("getMemoryBalloon is not supported yet"))
+        self.vm
+            .memory_balloon()
+            .map(|bytes| i64::try_from(bytes).unwrap_or(i64::MAX))
+            .map_err(self.failed("getMemoryBalloon"))
     }
 
-    fn setMemoryBalloon(&self, _bytes: i64) -> BinderResult<()> {
-        Err(unsupported("setMemoryBalloon is not supported yet"))
+    fn setMemoryBalloon(&self, bytes: i64) -> BinderResult<()> {
+        self.vm
+            .set_memory_balloon(bytes)
+            .map_err(self.failed("setMemoryBalloon"))
     }
 
     fn connectVsock(&self, port: i32) -> BinderResult<ParcelFileDescriptor> {
@@ -71,10 +76,11 @@ impl IVirtualMachine for Machine {
             .map_err(self.failed("connectVsock"))
     }
 
-    fn setHostConsoleName(&self, _pathname: &str) -> BinderResult<()> {
-        Err(unsupported(&profile::no_global_service(
-            "setHostConsoleName",
-        )))
+    fn setHostConsoleName(&self, pathname: &str) -> BinderResult<()> {
+        Provider::check_host_console_names()?;
+        self.vm
+            .set_host_console_name(pathname)
+            .map_err(self.failed("setHostConsoleName"))
     }
 
     fn suspend(&self) -> BinderResult<()> {

@@ -42,10 +42,10 @@ impl From<&vm::Error> for Status {
         let code = match error {
             vm::Error::BadParcelable { .. } => ExceptionCode::BadParcelable,
             vm::Error::Invalid { .. } => ExceptionCode::IllegalArgument,
+            vm::Error::Forbidden { .. } => ExceptionCode::Security,
             vm::Error::Vmm(cause) if cause.is_invalid_input() => ExceptionCode::IllegalArgument,
-            vm::Error::Vmm(vmm::Error::Unsupported { .. }) | vm::Error::Unsupported { .. } => {
-                ExceptionCode::UnsupportedOperation
-            }
+            vm::Error::Vmm(vmm::Error::Unsupported { .. } | vmm::Error::NoBalloon)
+            | vm::Error::Unsupported { .. } => ExceptionCode::UnsupportedOperation,
             vm::Error::NoCid | vm::Error::PayloadState { .. } => ExceptionCode::IllegalState,
             _ => return failure(error),
         };

@@ -2,10 +2,12 @@
 //! `IVirtualizationService`: what a client calls first.
 
 use crate::client::Client;
+use crate::debug_policy;
 use crate::host::Host;
 use crate::profile::{self, Provider};
 use crate::service::{Machine, image, status};
-use crate::vm::{Instance, Vms, plan};
+use crate::settings::Settings;
+use crate::vm::{Destination, Instance, RunOptions, Vms, plan};
 use avf_aidl::service::{
     AssignableDevice, BnVirtualizationService, FEATURE_MULTI_TENANT, FEATURE_NETWORK,
     FEATURE_VENDOR_MODULES, IVirtualMachine, IVirtualizationService, PartitionType,
@@ -13,11 +15,15 @@ use avf_aidl::service::{
 };
 use rsbinder::{BinderResult, Interface, ParcelFileDescriptor, SIBinder, Strong};
 use std::sync::Arc;
+use vmm::crosvm::Platform;
+use vmm::find::{self, Finder};
 
 /// The service of one client.
 #[derive(Debug)]
 pub struct VirtualizationService {
     host: Host,
+    settings: Settings,
+    finder: Finder,
     provider: Provider,
     vms: Arc<Vms>,
 }
@@ -25,10 +31,12 @@ pub struct VirtualizationService {
 impl VirtualizationService {
     /// The service for `client` on `host`.
     #[must_use]
-    pub fn new(host: Host, client: Client) -> Self {
+    pub fn new(host: Host, settings: Settings, client: Client) -> Self {
         Self {
+            finder: Finder::new(vmm_settings(&host)),
             provider: Provider::new(host.clone(), client),
             host,
+            settings,
             vms: Arc::default(),
         }
     }
@@ -52,13 +60,52 @@ impl VirtualizationService {
         files: plan::ConsoleFiles<'_>,
     ) -> Result<Arc<Instance>, crate::vm::Error> {
         let config = plan::raw_config(config)?;
-        plan::check_features(config, profile::CAPABILITIES)?;
+        let hypervisor = self.host.hypervisor();
+        plan::check_features(config, profile::CAPABILITIES, &hypervisor)?;
         let request = self.provider.authorize(config)?;
-        let draft = plan::Draft::new(config, files)?;
-        let vmm = vmm::find::vmm()?;
+        let draft = plan::Draft::new(config, files, &hypervisor, request.is_vendor())?;
+        let found = self.finder.vmm()?;
+        let options = RunOptions {
+            accel: found.accel,
+            boot_timeout: self.settings.boot_timeout(false, found.accel),
+            ramdump: self.ramdump()?,
+        };
         self.vms.settle(&config.name);
         let context = self.provider.context(request)?;
-        self.vms.add(draft, context, &*vmm)
+        self.vms.add(draft, context, &*found.vmm, options)
+    }
+
+    /// Where memory dumps go, if a setting or the host's policy wants them.
+    fn ramdump(&self) -> Result<Option<Destination>, crate::vm::Error> {
+        if let Some(directory) = &self.settings.ramdumps {
+            Destination::check_directory(directory)?;
+        } else if !debug_policy::wants_ramdump(&self.host)? {
+            return Ok(None);
+        }
+        Ok(Some(Destination {
+            kept: self.settings.ramdumps.clone(),
+            collector: self.host.path(COLLECTOR),
+        }))
+    }
+}
+
+/// The socket of Android's crash collector.
+const COLLECTOR: &str = "/dev/socket/tombstoned_crash";
+/// The property that names another crosvm than that of the virtualization APEX.
+const CROSVM_PROPERTY: &str = "hypervisor.virtualizationmanager.crosvm_path";
+/// The crosvm of the virtualization APEX.
+const CROSVM: &str = "/apex/com.android.virt/bin/crosvm";
+
+/// Where this host has its VMM.
+fn vmm_settings(host: &Host) -> find::Settings {
+    let named = host.property(CROSVM_PROPERTY).map(|path| host.path(&path));
+    find::Settings {
+        platform: if host.is_android() {
+            Platform::Android
+        } else {
+            Platform::Linux
+        },
+        shipped: named.into_iter().chain([host.path(CROSVM)]).collect(),
     }
 }
 

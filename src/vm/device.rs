@@ -5,15 +5,13 @@ use crate::args;
 use crate::vm::{Error, VmDirectory};
 use rustix::fs::{Mode, OFlags};
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
-use std::fs::OpenOptions;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
-use vmm::launch::{Child, Launch};
+use vmm::child::Child;
+use vmm::launch::Launch;
 use vmm::plan::Vsock;
 
-/// The kernel's device for guests.
-const VHOST_VSOCK: &str = "/dev/vhost-vsock";
 /// The name, in the VM's directory, of the socket for connections of the host; the guest's
 /// connections to the host's port `P` go to this name with `_P`.
 pub const VSOCK_SOCKET: &str = "vsock";
@@ -38,16 +36,14 @@ pub(super) struct UserDevice {
 }
 
 /// Makes the guest's vsock: what the VMM gets, the device to be started with it, and the way in.
-pub(super) fn prepare(directory: &VmDirectory) -> Result<(VsockParts, Route), Error> {
-    match OpenOptions::new().read(true).write(true).open(VHOST_VSOCK) {
-        Ok(vhost) => Ok((
-            VsockParts::Kernel {
-                vhost: vhost.into(),
-            },
-            Route::Kernel,
-        )),
-        Err(e) => {
-            log::debug!("{VHOST_VSOCK}: {e}; the VM gets a vsock device in a process of its own");
+/// `vhost` is the kernel's device, which holds the CID, if there is one.
+pub(super) fn prepare(
+    directory: &VmDirectory,
+    vhost: Option<OwnedFd>,
+) -> Result<(VsockParts, Route), Error> {
+    match vhost {
+        Some(vhost) => Ok((VsockParts::Kernel { vhost }, Route::Kernel)),
+        None => {
             let (vhost_user, vmm) = rustix::net::socketpair(
                 AddressFamily::UNIX,
                 SocketType::STREAM,
@@ -80,7 +76,7 @@ pub(super) fn prepare(directory: &VmDirectory) -> Result<(VsockParts, Route), Er
 pub(super) enum VsockParts {
     /// The kernel's.
     Kernel {
-        /// The opened device.
+        /// The opened device, which holds the CID.
         vhost: OwnedFd,
     },
     /// A process of ours and the VMM's end of the socket between them.

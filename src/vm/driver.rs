@@ -6,22 +6,22 @@
 
 use crate::service::GuestService;
 use crate::service::status::chain;
-use crate::vm::device::{self, Route, UserDevice};
+use crate::vm::channels::Unstarted;
+use crate::vm::device::{self, UserDevice};
+use crate::vm::metrics::Metrics;
 use crate::vm::output::{Head, LineLog, Tail, drain};
-use crate::vm::plan::Draft;
-use crate::vm::{Context, Error, Instance, VmDirectory};
+use crate::vm::ramdump::Ramdump;
+use crate::vm::{Error, Instance, RunOptions, VmDirectory};
 use avf_rpc::server::{Policy, Server};
 use avf_rpc::vsock::GuestServer;
-use rustix::event::{PollFd, PollFlags, poll};
-use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+use vmm::child::{Child, Ended, Exit};
 use vmm::death::{self, Death, Ending};
-use vmm::launch::{Child, Exit};
-use vmm::plan::{Consoles, Plan};
-use vmm::{Control, Event, Prepared, Vmm};
+use vmm::{Control, Event, Prepared};
 
 /// Bytes of a VMM's own output that are kept for errors.
 const STDERR_TAIL: usize = 16 << 10;
@@ -36,72 +36,6 @@ const GUEST_POLICY: Policy = Policy {
     reply_timeout: Some(Duration::from_secs(10)),
 };
 
-/// A VM with all its channels, before its VMM is started.
-pub(super) struct Unstarted {
-    prepared: Prepared,
-    device: Option<UserDevice>,
-    failure: OwnedFd,
-    logs: Vec<LineLog>,
-    context: Context,
-}
-
-/// Makes the channels of a VM and the VMM's command line.
-pub(super) fn prepare(
-    draft: Draft,
-    context: Context,
-    vmm: &dyn Vmm,
-) -> Result<(Unstarted, Route), Error> {
-    let cid = context.cid;
-    let (vsock, route) = device::prepare(&context.directory)?;
-    let (vsock, device) = vsock.split(cid);
-    let mut logs = Vec::new();
-    let mut or_logged = |given: Option<OwnedFd>, name: &str| match given {
-        Some(fd) => Ok(fd),
-        None => {
-            let (read, write) = pipe()?;
-            logs.push(LineLog::new(read, format!("{name}({cid})")));
-            Ok::<_, Error>(write)
-        }
-    };
-    let console_out = or_logged(draft.console_out, "Console")?;
-    let log = or_logged(draft.os_log, "Log")?;
-    let (failure, failure_in) = pipe()?;
-    let plan = Plan {
-        name: context.name.clone(),
-        boot: draft.boot,
-        memory_mib: draft.memory_mib,
-        cpus: draft.cpus,
-        disks: draft.disks,
-        consoles: Consoles {
-            console_out,
-            console_in: draft.console_in,
-            console_input: draft.console_input,
-            failure: failure_in,
-            log,
-        },
-        vsock,
-        balloon: draft.balloon,
-    };
-    let prepared = vmm.prepare(plan)?;
-    Ok((
-        Unstarted {
-            prepared,
-            device,
-            failure,
-            logs,
-            context,
-        },
-        route,
-    ))
-}
-
-/// A pipe whose read end does not block.
-fn pipe() -> Result<(OwnedFd, OwnedFd), Error> {
-    let (read, write) = pipe_with(PipeFlags::CLOEXEC).map_err(|e| Error::io("make a pipe", e))?;
-    rustix::io::ioctl_fionbio(&read, true).map_err(|e| Error::io("make a pipe non-blocking", e))?;
-    Ok((read, write))
-}
-
 /// The whole life of a VM's processes. `started` gets the answer to the client's start.
 pub(super) fn drive(
     vm: &Arc<Instance>,
@@ -111,24 +45,48 @@ pub(super) fn drive(
     let Unstarted {
         prepared,
         device,
-        failure,
-        logs,
+        streams,
+        options,
         context,
     } = unstarted;
-    let (death, answer) =
-        match Processes::spawn(vm, prepared, device, failure, logs, &context.directory) {
-            Ok(processes) => processes.run(vm, started),
-            Err(e) => (Death::StartFailed, Some(e)),
-        };
-    vm.mark_dead(death);
+    let end = match Processes::spawn(vm, prepared, device, streams, options, &context.directory) {
+        Ok(processes) => processes.run(vm, started),
+        Err(e) => End {
+            death: Death::StartFailed,
+            error: Some(e),
+            ramdump: None,
+        },
+    };
+    vm.mark_dead(end.death);
+    if let Some(ramdump) = end.ramdump {
+        ramdump.finish(vm.name(), vm.cid());
+    }
     // The directory goes, and the CID is free, before a client can hear of the death: it may well
     // create the same VM again at once.
     drop(context);
-    vm.finish(death);
-    if let Some(error) = answer {
+    vm.finish(end.death);
+    if let Some(error) = end.error {
         // The starter may have had its answer; then there is no room and no need.
         let _ = started.try_send(Err(error));
     }
+}
+
+/// What is to be said when a VM has ended.
+struct End {
+    death: Death,
+    /// Why the start failed, if it did.
+    error: Option<Error>,
+    ramdump: Option<Ramdump>,
+}
+
+/// What the guest and its VMM write.
+pub(super) struct Streams {
+    /// Why the guest gave up.
+    pub(super) failure: OwnedFd,
+    /// The guest's output that its client did not want.
+    pub(super) logs: Vec<LineLog>,
+    /// The guest's memory dump.
+    pub(super) ramdump: Option<Ramdump>,
 }
 
 /// The processes of a running VM and everything that they write to.
@@ -139,10 +97,13 @@ struct Processes {
     device: Option<Child>,
     control: Arc<dyn Control>,
     _helpers: Vec<Box<dyn Send>>,
-    failure: OwnedFd,
+    streams: Streams,
     failure_text: Head,
     stderr: Tail,
-    logs: Vec<LineLog>,
+    options: RunOptions,
+    executed: Instant,
+    /// When the guest must have reported that its payload has started.
+    deadline: Option<Instant>,
     ending: Option<Ending>,
     ready: bool,
 }
@@ -152,8 +113,8 @@ impl Processes {
         vm: &Arc<Instance>,
         prepared: Prepared,
         device: Option<UserDevice>,
-        failure: OwnedFd,
-        logs: Vec<LineLog>,
+        streams: Streams,
+        options: RunOptions,
         directory: &VmDirectory,
     ) -> Result<Self, Error> {
         let cid = vm.cid();
@@ -178,31 +139,30 @@ impl Processes {
         note(directory, &vmm);
         let control: Arc<dyn Control> = Arc::from(prepared.control);
         vm.spawned(vmm.killer()?, Arc::clone(&control));
+        control.spawned()?;
         Ok(Self {
             guest,
             vmm,
             device,
             control,
             _helpers: prepared.helpers,
-            failure,
+            streams,
             failure_text: Head::default(),
             stderr: Tail::new(STDERR_TAIL),
-            logs,
+            options,
+            executed: Instant::now(),
+            deadline: None,
             ending: None,
             ready: false,
         })
     }
 
-    /// Waits until the VMM has ended. Returns why, and the error for a start that failed.
-    fn run(
-        mut self,
-        vm: &Instance,
-        started: &SyncSender<Result<(), Error>>,
-    ) -> (Death, Option<Error>) {
+    /// Waits until the VMM has ended.
+    fn run(mut self, vm: &Instance, started: &SyncSender<Result<(), Error>>) -> End {
         let mut control_open = true;
         let mut failure_open = true;
         let mut stderr_open = true;
-        let mut logs_open = vec![true; self.logs.len()];
+        let mut logs_open = vec![true; self.streams.logs.len()];
         loop {
             let ready = match self.wait(control_open, failure_open, stderr_open, &logs_open) {
                 Ok(ready) => ready,
@@ -216,22 +176,34 @@ impl Processes {
                 control_open = self.control_events(vm, started);
             }
             if ready.failure {
-                failure_open = drain(&self.failure, |bytes| self.failure_text.push(bytes));
+                failure_open = drain(&self.streams.failure, |bytes| self.failure_text.push(bytes));
             }
             if ready.stderr {
                 stderr_open = drain(self.vmm.stderr(), |bytes| self.stderr.push(bytes));
             }
-            for ((log, open), is_ready) in self.logs.iter_mut().zip(&mut logs_open).zip(&ready.logs)
-            {
+            let logs = self.streams.logs.iter_mut().zip(&mut logs_open);
+            for ((log, open), is_ready) in logs.zip(&ready.logs) {
                 if *is_ready {
                     *open = log.pump();
                 }
+            }
+            if ready.ramdump
+                && let Some(ramdump) = &mut self.streams.ramdump
+            {
+                ramdump.pump();
             }
             if ready.vmm {
                 break;
             }
             if ready.device {
                 self.device_ended(vm);
+            }
+            if self
+                .deadline
+                .is_some_and(|deadline| deadline <= Instant::now())
+            {
+                self.deadline = None;
+                vm.hang_up();
             }
         }
         self.end(vm, started)
@@ -240,11 +212,15 @@ impl Processes {
     /// The vsock device ends by itself when the VMM closes its end, as a VMM does that exits. If it
     /// ended otherwise, the guest's vsock is gone for good, so the VM has to end.
     fn device_ended(&mut self, vm: &Instance) {
-        let Some(mut device) = self.device.take() else {
+        let Some(device) = self.device.take() else {
             return;
         };
         let exit = device.wait();
-        if let Ok(Exit::Code(0)) = exit {
+        if let Ok(Ended {
+            exit: Exit::Code(0),
+            ..
+        }) = exit
+        {
             return;
         }
         let mut said = Tail::new(STDERR_TAIL);
@@ -270,6 +246,10 @@ impl Processes {
             match event {
                 Event::Ready => {
                     self.ready = true;
+                    self.deadline = self
+                        .options
+                        .boot_timeout
+                        .and_then(|time| Instant::now().checked_add(time));
                     vm.running();
                     let _ = started.try_send(Ok(()));
                 }
@@ -284,57 +264,63 @@ impl Processes {
     }
 
     /// The VMM has ended, or is being killed: reaps it, reads the last words.
-    fn end(
-        mut self,
-        vm: &Instance,
-        started: &SyncSender<Result<(), Error>>,
-    ) -> (Death, Option<Error>) {
-        let exit = self
+    fn end(mut self, vm: &Instance, started: &SyncSender<Result<(), Error>>) -> End {
+        let ended = self
             .vmm
             .wait()
             .map_err(|e| log::error!("{}", chain(&e)))
             .ok();
+        let exit = ended.map(|ended| ended.exit);
         self.control_events(vm, started);
-        drain(&self.failure, |bytes| self.failure_text.push(bytes));
+        drain(&self.streams.failure, |bytes| self.failure_text.push(bytes));
         drain(self.vmm.stderr(), |bytes| self.stderr.push(bytes));
-        for log in &mut self.logs {
+        for log in &mut self.streams.logs {
             log.pump();
         }
         let failure = self.failure_text.text();
         let death = death::from_failure_text(&failure)
-            .unwrap_or_else(|| death::from_exit(exit, self.ending, self.ready));
-        let said = self.stderr.text();
+            .or_else(|| vm.is_hung_up().then_some(Death::Hangup))
+            .unwrap_or_else(|| {
+                let status = |code| self.control.exit_status(code);
+                death::from_exit(exit, self.ending, self.ready, status)
+            });
+        let who = format!("VM '{}' (CID {})", vm.name(), vm.cid());
         log::debug!(
-            "VM '{}': VMM ended: {exit:?}, {:?}, failure text {failure:?}",
-            vm.name(),
+            "{who}: VMM ended: {exit:?}, {:?}, failure text {failure:?}",
             self.ending
         );
+        if let Some(ended) = ended {
+            let metrics = Metrics {
+                elapsed: self.executed.elapsed(),
+                accel: self.options.accel,
+                usage: ended.usage,
+            };
+            log::info!("{who}: {metrics}");
+        }
+        let said = self.stderr.text();
         if !said.is_empty() {
-            log::warn!(
-                "VM '{}' (CID {}): the VMM said: {said}",
-                vm.name(),
-                vm.cid()
-            );
+            log::warn!("{who}: the VMM said: {said}");
         }
         let error = (!self.ready).then(|| {
             if vm.is_unwanted() {
                 Error::Stopped
             } else {
-                let exit = match exit {
-                    Some(Exit::Code(code)) => format!("exit status {code}"),
-                    Some(Exit::Signal(signal)) => format!("killed by signal {signal}"),
-                    None => "it could not be waited for".into(),
-                };
-                let said = if said.is_empty() {
-                    "(nothing)".into()
-                } else {
-                    said
-                };
-                Error::StartFailed { exit, said }
+                start_failed(exit, said)
             }
         });
         self.guest.end_sessions();
-        (death, error)
+        End {
+            death,
+            error,
+            ramdump: self.streams.ramdump,
+        }
+    }
+
+    /// How long may be waited: until the guest is late, else for ever.
+    fn patience(&self) -> Option<Timespec> {
+        let left = self.deadline?.saturating_duration_since(Instant::now());
+        // Rounded up, so that it is past the deadline and not just before it.
+        Timespec::try_from(left + Duration::from_millis(1)).ok()
     }
 
     /// Blocks until something happens.
@@ -346,14 +332,16 @@ impl Processes {
         logs: &[bool],
     ) -> Result<ReadySet, Error> {
         let device = self.device.as_ref().map(Child::pidfd);
-        let fixed: [Option<BorrowedFd<'_>>; 5] = [
+        let fixed: [Option<BorrowedFd<'_>>; 6] = [
             Some(self.vmm.pidfd()),
             device,
-            control.then(|| self.control.event_fd()),
-            failure.then(|| self.failure.as_fd()),
+            self.control.event_fd().filter(|_| control),
+            failure.then(|| self.streams.failure.as_fd()),
             stderr.then(|| self.vmm.stderr()),
+            self.streams.ramdump.as_ref().and_then(Ramdump::fd),
         ];
         let logs = self
+            .streams
             .logs
             .iter()
             .zip(logs)
@@ -364,7 +352,7 @@ impl Processes {
             .flatten()
             .map(|fd| PollFd::from_borrowed_fd(*fd, PollFlags::IN))
             .collect();
-        while let Err(e) = poll(&mut fds, None) {
+        while let Err(e) = poll(&mut fds, self.patience().as_ref()) {
             if e != rustix::io::Errno::INTR {
                 return Err(Error::io("wait for the VMM", e));
             }
@@ -380,6 +368,7 @@ impl Processes {
             control: next(),
             failure: next(),
             stderr: next(),
+            ramdump: next(),
             logs: ready.collect(),
         })
     }
@@ -392,7 +381,23 @@ struct ReadySet {
     control: bool,
     failure: bool,
     stderr: bool,
+    ramdump: bool,
     logs: Vec<bool>,
+}
+
+/// What a client is told whose VM did not start.
+fn start_failed(exit: Option<Exit>, said: String) -> Error {
+    let exit = match exit {
+        Some(Exit::Code(code)) => format!("exit status {code}"),
+        Some(Exit::Signal(signal)) => format!("killed by signal {signal}"),
+        None => "it could not be waited for".into(),
+    };
+    let said = if said.is_empty() {
+        "(nothing)".into()
+    } else {
+        said
+    };
+    Error::StartFailed { exit, said }
 }
 
 /// A process that is not noted cannot be ended by a later manager, but the kernel ends it anyway.

@@ -20,12 +20,27 @@ pub enum Error {
         /// The field, its value and the remedy.
         what: String,
     },
+    /// A field asks for what nobody may have.
+    #[error("{what}")]
+    Forbidden {
+        /// The field and the reason.
+        what: String,
+    },
+    /// A file of a protected VM may have been written by anyone.
+    #[error("{what}")]
+    Untrusted {
+        /// The field and the reason.
+        what: String,
+    },
     /// A field asks for what this manager cannot do.
     #[error("{what}")]
     Unsupported {
         /// The field.
         what: String,
     },
+    /// The host's debug policy cannot be understood.
+    #[error(transparent)]
+    DebugPolicy(#[from] crate::debug_policy::Error),
     /// The client may not have this early VM.
     #[error("this early VM cannot be created")]
     EarlyVm(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -38,6 +53,14 @@ pub enum Error {
     /// The VM's directory, and with it its CID, cannot be had.
     #[error(transparent)]
     Directory(#[from] directory::Error),
+    /// The kernel says that another VM, of whatever manager, has the CID.
+    #[error(
+        "CID {cid} is taken: a VM that another program started has it; end that VM, or declare another CID"
+    )]
+    CidTaken {
+        /// The CID.
+        cid: u32,
+    },
     /// All CIDs are taken.
     #[error("no CID is left: every one from 2048 to 65535 is held by a running VM")]
     NoCid,

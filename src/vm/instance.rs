@@ -2,23 +2,26 @@
 //! One VM, as the binder objects see it. The work is done by its driver thread.
 
 use crate::service::Callbacks;
+use crate::vm::channels::{self, Unstarted};
 use crate::vm::device::{self, Route};
-use crate::vm::driver::{self, Unstarted};
+use crate::vm::driver;
 use crate::vm::plan::Draft;
-use crate::vm::{Context, Error, PayloadState, State, Vms};
+use crate::vm::{Context, Error, PayloadState, RunOptions, State, Vms};
 use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak, mpsc};
 use std::time::Duration;
+use vmm::child::Killer;
 use vmm::death::Death;
-use vmm::launch::Killer;
 use vmm::{Control, Vmm};
 
 /// How long a killed VMM may take to be gone before its VM counts as running.
 const SETTLE: Duration = Duration::from_secs(10);
 /// Ports that ordinary guests may use begin here; those below belong to the guest's system.
 const FIRST_PORT: u32 = 1024;
+/// Longest name of a console, in bytes: the longest path.
+const MAX_CONSOLE_NAME: usize = 4096;
 /// The ports of Trusty guests.
 const TRUSTY_PORTS: std::ops::RangeInclusive<u32> = 2..=20;
 
@@ -27,6 +30,8 @@ pub struct Instance {
     name: String,
     cid: u32,
     directory: PathBuf,
+    /// The guest's memory in bytes.
+    memory: u64,
     route: Route,
     callbacks: Callbacks,
     registry: Weak<Vms>,
@@ -45,6 +50,8 @@ struct Inner {
     kill: bool,
     /// Whether all is cleaned up and the clients know.
     finished: bool,
+    /// What the client says where the console can be had.
+    host_console_name: Option<String>,
 }
 
 struct Running {
@@ -67,15 +74,18 @@ impl Instance {
         draft: Draft,
         context: Context,
         vmm: &dyn Vmm,
+        options: RunOptions,
         registry: Weak<Vms>,
     ) -> Result<Self, Error> {
         let (name, cid) = (context.name.clone(), context.cid);
+        let memory = u64::from(draft.memory_mib.get()) << 20;
         let directory = context.directory.path().to_owned();
-        let (unstarted, route) = driver::prepare(draft, context, vmm)?;
+        let (unstarted, route) = channels::prepare(draft, context, vmm, options)?;
         Ok(Self {
             name,
             cid,
             directory,
+            memory,
             route,
             callbacks: Callbacks::default(),
             registry,
@@ -85,6 +95,7 @@ impl Instance {
                 running: None,
                 kill: false,
                 finished: false,
+                host_console_name: None,
             }),
             changed: Condvar::new(),
         })
@@ -256,6 +267,53 @@ impl Instance {
         Ok(self.control("resume")?.resume()?)
     }
 
+    /// How much of the guest's memory the host has taken back, in bytes.
+    ///
+    /// # Errors
+    /// If the VM does not run, it has no balloon, or the VMM refuses.
+    pub fn memory_balloon(&self) -> Result<u64, Error> {
+        Ok(self.control("getMemoryBalloon")?.balloon()?)
+    }
+
+    /// Asks the guest to give `bytes` of its memory back.
+    ///
+    /// # Errors
+    /// If that is negative or more than there is, or as for [`Instance::memory_balloon`].
+    pub fn set_memory_balloon(&self, bytes: i64) -> Result<(), Error> {
+        let wanted = u64::try_from(bytes)
+            .ok()
+            .filter(|wanted| *wanted <= self.memory)
+            .ok_or_else(|| Error::Invalid {
+                what: format!(
+                    "bytes {bytes}: the balloon must have 0 to {}, the guest's memory",
+                    self.memory
+                ),
+            })?;
+        Ok(self.control("setMemoryBalloon")?.set_balloon(wanted)?)
+    }
+
+    /// Where the client says that the console can be had.
+    #[must_use]
+    pub fn host_console_name(&self) -> Option<String> {
+        self.inner().host_console_name.clone()
+    }
+
+    /// Keeps where the console can be had, for those who list VMs.
+    ///
+    /// # Errors
+    /// If it is no path that could be shown in a line.
+    pub fn set_host_console_name(&self, path: &str) -> Result<(), Error> {
+        if path.is_empty() || path.len() > MAX_CONSOLE_NAME || path.chars().any(char::is_control) {
+            return Err(Error::Invalid {
+                what: format!(
+                    "pathname {path:?}: it must have 1 to {MAX_CONSOLE_NAME} bytes and no control characters"
+                ),
+            });
+        }
+        self.inner().host_console_name = Some(path.to_owned());
+        Ok(())
+    }
+
     /// The guest reports on its payload.
     ///
     /// # Errors
@@ -285,6 +343,29 @@ impl Instance {
     pub(super) fn running(&self) {
         self.inner().state.run();
         self.changed.notify_all();
+    }
+
+    /// The time for the boot is over: ends a VM whose payload has not started.
+    pub(super) fn hang_up(&self) {
+        {
+            let mut inner = self.inner();
+            if inner.state != State::Running(PayloadState::Starting)
+                || inner.state.advance(PayloadState::Hangup).is_err()
+            {
+                return;
+            }
+        }
+        log::error!(
+            "VM '{}' (CID {}): its payload has not started in time, so it is killed",
+            self.name,
+            self.cid
+        );
+        self.kill();
+    }
+
+    /// Whether the VM was ended because its payload had not started in time.
+    pub(super) fn is_hung_up(&self) -> bool {
+        self.inner().state == State::Running(PayloadState::Hangup)
     }
 
     /// Whether someone wants the VM dead.

@@ -1,22 +1,32 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A VM's life: its plan, its state, the thread that owns its processes.
 
+mod channels;
 mod device;
 pub mod directory;
 mod driver;
 mod error;
 mod instance;
+mod metrics;
 mod output;
 pub mod plan;
+mod ramdump;
 mod registry;
 mod state;
+mod tombstone;
+pub mod vhost;
 
 pub use device::VSOCK_SOCKET;
 pub use directory::VmDirectory;
 pub use error::Error;
 pub use instance::Instance;
+pub use ramdump::Destination;
 pub use registry::Vms;
 pub use state::{PayloadState, State};
+
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+use vmm::accel::Acceleration;
 
 /// What makes a VM unique on this machine while it lives.
 #[derive(Debug)]
@@ -25,6 +35,19 @@ pub struct Context {
     pub name: String,
     /// Its CID.
     pub cid: u32,
-    /// Its temporary directory, which holds the CID.
+    /// The kernel's device that holds the CID; none if this host has no such device.
+    pub vhost: Option<OwnedFd>,
+    /// Its temporary directory, which holds the CID among managers.
     pub directory: VmDirectory,
+}
+
+/// How a VM is run on this host, beside what its client asks for.
+#[derive(Debug, Clone)]
+pub struct RunOptions {
+    /// How guest code is run.
+    pub accel: Acceleration,
+    /// How long the guest may take until its payload has started; for ever if absent.
+    pub boot_timeout: Option<Duration>,
+    /// Where a dump of the guest's memory goes; the guest writes none if absent.
+    pub ramdump: Option<Destination>,
 }

@@ -8,6 +8,9 @@ use std::time::Instant;
 
 /// Bytes read at once.
 const CHUNK: usize = 4096;
+/// How often is read before others have their turn: a guest that never stops writing must not keep
+/// its VM's thread from hearing anything else.
+const TURNS: usize = 64;
 /// Bytes of a line; a longer one is logged in pieces.
 const MAX_LINE: usize = 1024;
 /// Lines that may be logged at once, and how many more each second: a guest must not be able to
@@ -18,7 +21,7 @@ const PER_SECOND: u32 = 200;
 /// Reads what is there. `false` at the end of the stream.
 pub(super) fn drain(fd: impl AsFd, mut take: impl FnMut(&[u8])) -> bool {
     let mut buffer = [0; CHUNK];
-    loop {
+    for _ in 0..TURNS {
         match rustix::io::read(&fd, &mut buffer) {
             Ok(0) => return false,
             Ok(n) => {
@@ -32,6 +35,7 @@ pub(super) fn drain(fd: impl AsFd, mut take: impl FnMut(&[u8])) -> bool {
             Err(_) => return false,
         }
     }
+    true
 }
 
 /// The last bytes of a stream.

@@ -2,7 +2,7 @@
 //! The VMs of one client, and the threads that drive them.
 
 use crate::vm::plan::Draft;
-use crate::vm::{Context, Error, Instance};
+use crate::vm::{Context, Error, Instance, RunOptions};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::JoinHandle;
 use vmm::Vmm;
@@ -34,8 +34,10 @@ impl Vms {
         draft: Draft,
         context: Context,
         vmm: &dyn Vmm,
+        options: RunOptions,
     ) -> Result<Arc<Instance>, Error> {
-        let vm = Arc::new(Instance::new(draft, context, vmm, Arc::downgrade(self))?);
+        let registry = Arc::downgrade(self);
+        let vm = Arc::new(Instance::new(draft, context, vmm, options, registry)?);
         let mut inner = self.inner();
         if inner.ending {
             return Err(Error::Ending);

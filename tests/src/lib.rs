@@ -18,3 +18,4 @@ pub mod guest;
 pub mod host;
 pub mod leftovers;
 pub mod memory;
+pub mod refusal;

@@ -10,6 +10,7 @@
 //! - [`Layout`] computes that list; it opens nothing and is a pure function of its input.
 //! - [`vmdk`] writes a descriptor with which QEMU serves a list whose partitions all have the same
 //!   access mode.
+//! - [`composite()`] writes the file with which crosvm serves any list.
 //! - [`Image`] tells how large a partition's file is and refuses formats that are no partitions.
 //! - [`reopen`] gives a descriptor with exactly the access mode a partition needs.
 //!
@@ -20,11 +21,13 @@
 
 #![forbid(unsafe_code)]
 
+mod composite;
 mod file;
 mod gpt;
 mod layout;
 mod vmdk;
 
+pub use composite::{Composite, CompositeError, CompositeFile, composite};
 pub use file::{FileError, Image, reopen};
 pub use layout::{Access, Component, Layout, LayoutError, Partition, Source};
 pub use vmdk::{Vmdk, VmdkError, VmdkFile, vmdk};

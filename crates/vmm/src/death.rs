@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Why a VM died: from the VMM's exit, its last words and the guest's own failure text.
 
-use crate::launch::Exit;
+use crate::child::Exit;
 
 /// How the VMM says that a VM ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,19 +74,53 @@ pub fn from_failure_text(text: &str) -> Option<Death> {
     })
 }
 
+/// What a VMM's exit status says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Status {
+    /// The reason itself.
+    Means(Death),
+    /// Nothing: the VMM says by its control channel how a guest ended.
+    Silent,
+}
+
+/// What crosvm's exit statuses mean, as it has them with `--extended-status`.
+#[must_use]
+pub fn from_extended_status(code: i32) -> Death {
+    match code {
+        0 => Death::Shutdown,
+        // A VM that does not start, and arguments that are not understood.
+        1 | 35 => Death::StartFailed,
+        32 => Death::Reboot,
+        // The VMM's own crash, and the guest's panic.
+        33 | 34 => Death::Crash,
+        36 => Death::WatchdogReboot,
+        _ => Death::Unknown,
+    }
+}
+
 /// The reason from what the VMM did: `ready` tells whether it ever ran the guest.
 #[must_use]
-pub fn from_exit(exit: Option<Exit>, ending: Option<Ending>, ready: bool) -> Death {
-    match (exit, ending) {
-        (None, _) => Death::InfrastructureError,
-        (Some(Exit::Signal(_)), _) | (Some(_), Some(Ending::Host)) => Death::Killed,
-        (Some(Exit::Code(_)), Some(Ending::Shutdown)) => Death::Shutdown,
-        (Some(Exit::Code(_)), Some(Ending::Reboot)) => Death::Reboot,
-        (Some(Exit::Code(_)), Some(Ending::Crash)) => Death::Crash,
-        (Some(Exit::Code(_)), Some(Ending::Watchdog)) => Death::WatchdogReboot,
-        (Some(Exit::Code(_)), None) if !ready => Death::StartFailed,
-        (Some(Exit::Code(0)), None) => Death::Shutdown,
-        (Some(Exit::Code(_)), None) => Death::Unknown,
+pub fn from_exit(
+    exit: Option<Exit>,
+    ending: Option<Ending>,
+    ready: bool,
+    status: impl FnOnce(i32) -> Status,
+) -> Death {
+    let code = match exit {
+        None => return Death::InfrastructureError,
+        Some(Exit::Signal(_)) => return Death::Killed,
+        Some(Exit::Code(code)) => code,
+    };
+    match (ending, status(code)) {
+        (Some(Ending::Host), _) => Death::Killed,
+        (Some(Ending::Shutdown), _) => Death::Shutdown,
+        (Some(Ending::Reboot), _) => Death::Reboot,
+        (Some(Ending::Crash), _) => Death::Crash,
+        (Some(Ending::Watchdog), _) => Death::WatchdogReboot,
+        (None, Status::Means(death)) => death,
+        (None, Status::Silent) if !ready => Death::StartFailed,
+        (None, Status::Silent) if code == 0 => Death::Shutdown,
+        (None, Status::Silent) => Death::Unknown,
     }
 }
 
@@ -107,19 +141,37 @@ mod tests {
 
     #[test]
     fn a_vmm_that_never_ran_the_guest_failed_to_start_it() {
+        let silent = |_| Status::Silent;
+        let code = |code, ending, ready| from_exit(Some(Exit::Code(code)), ending, ready, silent);
+        assert_eq!(code(1, None, false), Death::StartFailed);
+        assert_eq!(code(1, None, true), Death::Unknown);
+        assert_eq!(code(0, Some(Ending::Reboot), true), Death::Reboot);
+        let killed = from_exit(Some(Exit::Signal(9)), Some(Ending::Shutdown), true, silent);
+        assert_eq!(killed, Death::Killed);
         assert_eq!(
-            from_exit(Some(Exit::Code(1)), None, false),
-            Death::StartFailed
+            from_exit(None, None, true, silent),
+            Death::InfrastructureError
         );
-        assert_eq!(from_exit(Some(Exit::Code(1)), None, true), Death::Unknown);
-        assert_eq!(
-            from_exit(Some(Exit::Signal(9)), Some(Ending::Shutdown), true),
-            Death::Killed
-        );
-        assert_eq!(
-            from_exit(Some(Exit::Code(0)), Some(Ending::Reboot), true),
-            Death::Reboot
-        );
-        assert_eq!(from_exit(None, None, true), Death::InfrastructureError);
+    }
+
+    #[test]
+    fn an_extended_status_is_the_reason() {
+        let of = |code| {
+            let status = |code| Status::Means(from_extended_status(code));
+            from_exit(Some(Exit::Code(code)), None, true, status)
+        };
+        for (code, death) in [
+            (0, Death::Shutdown),
+            (1, Death::StartFailed),
+            (32, Death::Reboot),
+            (33, Death::Crash),
+            (34, Death::Crash),
+            (35, Death::StartFailed),
+            (36, Death::WatchdogReboot),
+            (2, Death::Unknown),
+            (143, Death::Unknown),
+        ] {
+            assert_eq!(of(code), death, "{code}");
+        }
     }
 }

@@ -10,16 +10,22 @@ use std::path::PathBuf;
 pub enum Error {
     /// No VMM was found.
     #[error(
-        "no VMM found: {looked}; install QEMU (Debian: qemu-system-x86 or qemu-system-arm) or set VIRTMGR_VMM to the VMM's path"
+        "no VMM found: {looked}; install crosvm or QEMU (Debian: qemu-system-x86 or qemu-system-arm), or set VIRTMGR_VMM to the VMM's path"
     )]
     NoVmm {
         /// Where was looked.
         looked: String,
     },
     /// The named VMM is not one that is known.
-    #[error("VIRTMGR_VMM={0}: its file name must start with \"qemu-system-\"", path.display())]
+    #[error("VIRTMGR_VMM={0}: its file name must begin with \"crosvm\" or \"qemu-system-\"", path.display())]
     UnknownVmm {
         /// The setting's value.
+        path: PathBuf,
+    },
+    /// crosvm was chosen where it cannot run guests.
+    #[error("{0} needs KVM, which does not work here; use a host whose CPU has virtualization, or set VIRTMGR_VMM to QEMU", path.display())]
+    NeedsKvm {
+        /// The crosvm.
         path: PathBuf,
     },
     /// A value that the client gave cannot be used.
@@ -44,6 +50,9 @@ pub enum Error {
         /// What is asked for.
         what: String,
     },
+    /// The VM was created without a balloon.
+    #[error("the VM has no memory balloon: it was created with noBalloon")]
+    NoBalloon,
     /// A system call failed.
     #[error("{what}")]
     Io {

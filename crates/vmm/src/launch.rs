@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Starting a child process with inherited descriptors, and owning it until it is reaped.
+//! Starting a child process with inherited descriptors.
 
 use crate::Error;
+use crate::child::Child;
 use command_fds::CommandFdExt;
-use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions};
+use rustix::process::{Pid, PidfdFlags, Signal};
 use std::ffi::{OsStr, OsString};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
@@ -87,12 +88,7 @@ impl Launch {
         // Not reaped yet, so the number is still the child's.
         let pidfd = rustix::process::pidfd_open(pid, PidfdFlags::empty())
             .map_err(|e| Error::io("open a pidfd", e))?;
-        Ok(Child {
-            pid,
-            pidfd,
-            stderr,
-            reaped: false,
-        })
+        Ok(Child::new(pid, pidfd, stderr))
     }
 }
 
@@ -112,103 +108,4 @@ fn die_with_parent(command: &mut Command) {
     // SAFETY: the hook makes two system calls, allocates nothing and takes no lock, so it may run
     // between fork and exec of a process with several threads.
     unsafe { command.pre_exec(hook) };
-}
-
-/// How a process ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Exit {
-    /// It exited with this status.
-    Code(i32),
-    /// This signal killed it.
-    Signal(i32),
-}
-
-/// A running child. Dropping it kills and reaps it.
-#[derive(Debug)]
-pub struct Child {
-    pid: Pid,
-    pidfd: OwnedFd,
-    stderr: OwnedFd,
-    reaped: bool,
-}
-
-impl Child {
-    /// The process id.
-    #[must_use]
-    pub fn pid(&self) -> i32 {
-        self.pid.as_raw_nonzero().get()
-    }
-
-    /// Readable when the process has ended.
-    #[must_use]
-    pub fn pidfd(&self) -> BorrowedFd<'_> {
-        self.pidfd.as_fd()
-    }
-
-    /// What the process writes to its standard output and error. Non-blocking.
-    #[must_use]
-    pub fn stderr(&self) -> BorrowedFd<'_> {
-        self.stderr.as_fd()
-    }
-
-    /// A duplicate of the pidfd, for one who may have to kill the process from elsewhere.
-    ///
-    /// # Errors
-    /// If there is no descriptor left.
-    pub fn killer(&self) -> Result<Killer, Error> {
-        self.pidfd
-            .try_clone()
-            .map(|pidfd| Killer { pidfd })
-            .map_err(|e| Error::io("duplicate a pidfd", e))
-    }
-
-    /// Blocks until the process has ended, and reaps it.
-    ///
-    /// # Errors
-    /// If it has been reaped already.
-    pub fn wait(&mut self) -> Result<Exit, Error> {
-        loop {
-            match rustix::process::waitid(WaitId::PidFd(self.pidfd.as_fd()), WaitIdOptions::EXITED)
-            {
-                Err(rustix::io::Errno::INTR) => {}
-                Err(e) => return Err(Error::io(format!("wait for process {}", self.pid()), e)),
-                Ok(status) => {
-                    self.reaped = true;
-                    return Ok(status
-                        .and_then(|s| {
-                            s.exit_status()
-                                .map(Exit::Code)
-                                .or_else(|| s.terminating_signal().map(Exit::Signal))
-                        })
-                        .unwrap_or(Exit::Code(0)));
-                }
-            }
-        }
-    }
-}
-
-impl Drop for Child {
-    fn drop(&mut self) {
-        if !self.reaped {
-            let _ = rustix::process::pidfd_send_signal(&self.pidfd, Signal::KILL);
-            let _ = self.wait();
-        }
-    }
-}
-
-/// The right to kill one process, and no later one with its number.
-#[derive(Debug)]
-pub struct Killer {
-    pidfd: OwnedFd,
-}
-
-impl Killer {
-    /// Kills the process. It has no effect on one that has ended.
-    pub fn kill(&self) {
-        if let Err(e) = rustix::process::pidfd_send_signal(&self.pidfd, Signal::KILL)
-            && e != rustix::io::Errno::SRCH
-        {
-            log::error!("kill the VMM: {e}");
-        }
-    }
 }

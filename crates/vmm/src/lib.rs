@@ -15,13 +15,18 @@
 #![deny(unsafe_code)]
 
 pub mod accel;
+mod arch;
+pub mod child;
+pub mod crosvm;
 pub mod death;
 pub mod error;
 pub mod find;
+mod kernel;
 pub mod launch;
 pub mod plan;
 pub mod qemu;
 
+pub use arch::Arch;
 pub use error::Error;
 
 use std::os::fd::BorrowedFd;
@@ -73,8 +78,17 @@ pub enum Event {
 
 /// The handle to a VM that runs.
 pub trait Control: Send + Sync {
-    /// A descriptor that is readable when [`Control::events`] has something to say.
-    fn event_fd(&self) -> BorrowedFd<'_>;
+    /// Told once, on the thread that owns the VM, as soon as the VMM has been executed.
+    ///
+    /// # Errors
+    /// If the VMM cannot be asked how it does. The caller should end the VM.
+    fn spawned(&self) -> Result<(), Error> {
+        Ok(())
+    }
+
+    /// A descriptor that is readable when [`Control::events`] has something to say; none if it will
+    /// have nothing more to say, or not yet. It may be another after each call of it.
+    fn event_fd(&self) -> Option<BorrowedFd<'_>>;
 
     /// What the VMM has said since the last call. Never blocks.
     ///
@@ -93,4 +107,19 @@ pub trait Control: Send + Sync {
     /// # Errors
     /// If the VMM refuses, is gone, or does not answer.
     fn resume(&self) -> Result<(), Error>;
+
+    /// The size of the guest's balloon in bytes: memory that the host has taken back.
+    ///
+    /// # Errors
+    /// If there is no balloon, or the VMM refuses, is gone, or does not answer.
+    fn balloon(&self) -> Result<u64, Error>;
+
+    /// Asks the guest to let the balloon become `bytes` large. The guest does so in its own time.
+    ///
+    /// # Errors
+    /// As for [`Control::balloon`].
+    fn set_balloon(&self, bytes: u64) -> Result<(), Error>;
+
+    /// What an exit status of the VMM says about the end of the guest.
+    fn exit_status(&self, code: i32) -> death::Status;
 }

@@ -2,15 +2,19 @@
 //! The command line.
 
 use super::chardev;
-use super::{Arch, Qmp, blocks};
+use super::devices::{self, Rare};
+use super::{Qmp, blocks};
 use crate::accel::Acceleration;
 use crate::launch::Launch;
-use crate::plan::{Boot, ConsoleInput, Consoles, Plan, Vsock};
-use crate::{Error, Prepared};
+use crate::plan::{Balloon, Boot, ConsoleInput, Consoles, Plan, Vsock};
+use crate::{Arch, Error, Prepared};
 use std::path::Path;
 
 /// QEMU's own seccomp filter, with everything denied that a running VM does not need.
 const SANDBOX: &str = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny";
+
+/// MiB that the guest's kernel sets aside for writing a dump of its memory.
+const RAMDUMP_MIB: u32 = 17;
 
 pub(super) fn build(
     program: &Path,
@@ -18,6 +22,7 @@ pub(super) fn build(
     accel: Acceleration,
     plan: Plan,
 ) -> Result<Prepared, Error> {
+    devices::check(&plan)?;
     let mut launch = Launch::new(program.to_owned());
     let mut helpers = Vec::new();
     launch.args(["-name", &escape(&plan.name)]);
@@ -30,20 +35,41 @@ pub(super) fn build(
     ]);
     launch.args(["-sandbox", SANDBOX]);
     machine(&mut launch, arch, accel, &plan);
-    let control = Qmp::attach(&mut launch)?;
-    boot(&mut launch, plan.boot);
+    let control = Qmp::attach(&mut launch, &plan)?;
+    if let Some(port) = plan.gdb_port {
+        // The guest waits for the debugger, which must be on this machine.
+        launch.args(["-gdb", &format!("tcp:127.0.0.1:{port}"), "-S"]);
+    }
+    let mut host_params = plan.host_params;
+    if plan.consoles.ramdump.is_some() {
+        host_params.insert(0, format!("crashkernel={RAMDUMP_MIB}M"));
+    }
+    boot(&mut launch, plan.boot, host_params);
     // The order of devices is the order of their PCI slots: console and vsock first, so that the
     // number of disks does not move them.
     consoles(&mut launch, arch, plan.consoles)?;
     vsock(&mut launch, plan.vsock);
     launch.args(["-device", "virtio-rng-pci"]);
-    if plan.balloon {
-        launch.args(["-device", "virtio-balloon-pci,id=balloon"]);
+    if plan.balloon == Balloon::PageReporting {
+        launch.args([
+            "-device",
+            "virtio-balloon-pci,id=balloon,free-page-reporting=on",
+        ]);
     }
     launch.args(["-device", "pvpanic-pci"]);
     for (index, disk) in plan.disks.into_iter().enumerate() {
         helpers.extend(blocks::add(&mut launch, index, disk)?);
     }
+    devices::add(
+        &mut launch,
+        Rare {
+            display: plan.display,
+            gpu: plan.gpu.is_some(),
+            tap: plan.tap,
+            inputs: plan.inputs,
+            usb: plan.usb,
+        },
+    );
     Ok(Prepared {
         launch,
         control: Box::new(control),
@@ -52,7 +78,7 @@ pub(super) fn build(
 }
 
 /// A comma separates options; two are one in a value.
-fn escape(value: &str) -> String {
+pub(super) fn escape(value: &str) -> String {
     value.replace(',', ",,")
 }
 
@@ -80,27 +106,42 @@ fn machine(launch: &mut Launch, arch: Arch, accel: Acceleration, plan: &Plan) {
         ),
     ]);
     launch.args(["-m", &format!("{}M", plan.memory_mib)]);
-    launch.args(["-smp", &plan.cpus.to_string()]);
+    launch.args(["-smp", &plan.cpus.count().to_string()]);
 }
 
-fn boot(launch: &mut Launch, boot: Boot) {
-    let Boot::Kernel {
-        kernel,
-        initrd,
-        params,
-    } = boot;
-    let kernel = launch.pass(kernel.into());
-    launch.args(["-kernel", &format!("/proc/self/fd/{kernel}")]);
+fn boot(launch: &mut Launch, boot: Boot, host_params: Vec<String>) {
+    let (initrd, params) = match boot {
+        Boot::Kernel {
+            kernel,
+            initrd,
+            params,
+        } => {
+            let kernel = launch.pass(kernel.into());
+            launch.args(["-kernel", &format!("/proc/self/fd/{kernel}")]);
+            (initrd, params)
+        }
+        Boot::Bootloader {
+            image,
+            initrd,
+            params,
+        } => {
+            let image = launch.pass(image.into());
+            launch.args(["-bios", &format!("/proc/self/fd/{image}")]);
+            (initrd, params)
+        }
+    };
     if let Some(initrd) = initrd {
         let initrd = launch.pass(initrd.into());
         launch.args(["-initrd", &format!("/proc/self/fd/{initrd}")]);
     }
-    if !params.is_empty() {
-        launch.args(["-append", &params]);
+    let mut all = host_params;
+    all.extend(Some(params).filter(|params| !params.is_empty()));
+    if !all.is_empty() {
+        launch.args(["-append", &all.join(" ")]);
     }
 }
 
-/// ttyS0 and hvc0: console; ttyS1: failure reason; hvc1: nothing yet; hvc2: log.
+/// ttyS0 and hvc0: console; ttyS1: failure reason; hvc1: memory dump; hvc2: log.
 fn consoles(launch: &mut Launch, arch: Arch, consoles: Consoles) -> Result<(), Error> {
     let second = consoles
         .console_out
@@ -113,7 +154,10 @@ fn consoles(launch: &mut Launch, arch: Arch, consoles: Consoles) -> Result<(), E
     chardev::add(launch, "ttyS0", consoles.console_out, serial_in)?;
     chardev::add(launch, "ttyS1", consoles.failure, None)?;
     chardev::add(launch, "hvc0", second, virtio_in)?;
-    chardev::add_null(launch, "hvc1");
+    match consoles.ramdump {
+        Some(ramdump) => chardev::add(launch, "hvc1", ramdump, None)?,
+        None => chardev::add_null(launch, "hvc1"),
+    }
     chardev::add(launch, "hvc2", consoles.log, None)?;
     match arch {
         Arch::X86_64 => {

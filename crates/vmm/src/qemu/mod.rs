@@ -4,44 +4,16 @@
 mod args;
 mod blocks;
 mod chardev;
-mod kernel;
+mod devices;
 mod qmp;
+mod uclamp;
 
 pub use qmp::Qmp;
 
 use crate::accel::Acceleration;
-use crate::plan::{Boot, Plan};
-use crate::{Error, Prepared, Vmm};
+use crate::plan::Plan;
+use crate::{Arch, Error, Prepared, Vmm, kernel};
 use std::path::{Path, PathBuf};
-
-/// The architectures that guests can have.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Arch {
-    /// 64-bit x86.
-    X86_64,
-    /// 64-bit Arm.
-    Aarch64,
-}
-
-impl Arch {
-    /// This machine's, if guests can have it.
-    pub const HOST: Option<Self> = if cfg!(target_arch = "x86_64") {
-        Some(Self::X86_64)
-    } else if cfg!(target_arch = "aarch64") {
-        Some(Self::Aarch64)
-    } else {
-        None
-    };
-
-    /// The name of QEMU's program.
-    #[must_use]
-    pub fn program(self) -> &'static str {
-        match self {
-            Self::X86_64 => "qemu-system-x86_64",
-            Self::Aarch64 => "qemu-system-aarch64",
-        }
-    }
-}
 
 /// QEMU.
 #[derive(Debug)]
@@ -63,6 +35,15 @@ impl Qemu {
     }
 }
 
+/// The name of QEMU's program for guests of `arch`.
+#[must_use]
+pub fn program_name(arch: Arch) -> &'static str {
+    match arch {
+        Arch::X86_64 => "qemu-system-x86_64",
+        Arch::Aarch64 => "qemu-system-aarch64",
+    }
+}
+
 impl Vmm for Qemu {
     fn name(&self) -> &'static str {
         "QEMU"
@@ -73,8 +54,7 @@ impl Vmm for Qemu {
     }
 
     fn prepare(&self, plan: Plan) -> Result<Prepared, Error> {
-        let Boot::Kernel { kernel, .. } = &plan.boot;
-        kernel::check(kernel, self.arch)?;
+        kernel::check(&plan.boot, self.arch)?;
         args::build(&self.program, self.arch, self.accel, plan)
     }
 }

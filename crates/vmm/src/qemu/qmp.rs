@@ -4,10 +4,15 @@
 //! The owner of the VM polls [`Qmp::event_fd`] and calls [`Control::events`]; a thread that wants a
 //! command writes it and waits for its answer to be read there.
 
-use crate::death::Ending;
+use super::uclamp;
+use crate::death::{Ending, Status};
 use crate::launch::Launch;
+use crate::plan::{Balloon, Plan};
 use crate::{Control, Error, Event};
-use qapi_qmp::{GUEST_PANICKED, SHUTDOWN, ShutdownCause, WATCHDOG, cont, qmp_capabilities, stop};
+use qapi_qmp::{
+    GUEST_PANICKED, SHUTDOWN, ShutdownCause, WATCHDOG, balloon, cont, qmp_capabilities,
+    query_balloon, query_cpus_fast, stop,
+};
 use qapi_spec::{Command, Event as _, Execute};
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
 use serde::Deserialize;
@@ -24,6 +29,8 @@ const MAX_LINE: usize = 1 << 20;
 const ANSWER: Duration = Duration::from_secs(30);
 /// The id of the first command, which the greeting causes.
 const HELLO: u64 = 0;
+/// The id of the question for the CPUs' threads, which the end of the greeting causes.
+const CPUS: u64 = 1;
 
 /// One line from QEMU: a greeting, an event, or an answer.
 #[derive(Debug, Deserialize)]
@@ -44,9 +51,16 @@ struct Refusal {
     desc: String,
 }
 
+/// What `query-cpus-fast` says of each CPU.
+#[derive(Debug, Deserialize)]
+struct CpuThread {
+    #[serde(rename = "thread-id")]
+    id: i32,
+}
+
 type Answer = Result<Value, String>;
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
     /// Bytes of a line that is not complete yet.
     pending: Vec<u8>,
@@ -56,16 +70,32 @@ struct State {
     closed: bool,
 }
 
+impl Default for State {
+    fn default() -> Self {
+        Self {
+            pending: Vec::new(),
+            waiting: HashMap::new(),
+            last_id: CPUS,
+            closed: false,
+        }
+    }
+}
+
 /// The machine protocol's channel to one QEMU.
 #[derive(Debug)]
 pub struct Qmp {
     socket: OwnedFd,
     state: Mutex<State>,
+    /// The guest's memory in bytes.
+    memory: u64,
+    balloon: Balloon,
+    /// Whether the CPUs' threads are to ask for the host's fastest, once they are there.
+    boost: bool,
 }
 
 impl Qmp {
     /// Makes the channel and adds QEMU's end to `launch`.
-    pub(super) fn attach(launch: &mut Launch) -> Result<Self, Error> {
+    pub(super) fn attach(launch: &mut Launch, plan: &Plan) -> Result<Self, Error> {
         let (ours, theirs) = rustix::net::socketpair(
             AddressFamily::UNIX,
             SocketType::STREAM,
@@ -79,7 +109,17 @@ impl Qmp {
         Ok(Self {
             socket: ours,
             state: Mutex::default(),
+            memory: u64::from(plan.memory_mib.get()) << 20,
+            balloon: plan.balloon,
+            boost: plan.boost_uclamp,
         })
+    }
+
+    fn has_balloon(&self) -> Result<(), Error> {
+        if self.balloon == Balloon::Absent {
+            return Err(Error::NoBalloon);
+        }
+        Ok(())
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -157,11 +197,32 @@ impl Qmp {
         };
         if line.id == Some(HELLO) {
             events.push(Event::Ready);
+            if self.boost {
+                return self.send(query_cpus_fast {}, CPUS);
+            }
+        } else if line.id == Some(CPUS) {
+            boost(answer);
         } else if let Some(waiter) = line.id.and_then(|id| self.state().waiting.remove(&id)) {
             // The waiter may have given up; then no one wants the answer.
             let _ = waiter.try_send(answer);
         }
         Ok(())
+    }
+}
+
+/// Has the threads of the virtual CPUs ask for the host's fastest. It is a wish, so a refusal is a
+/// warning.
+fn boost(answer: Answer) {
+    let threads = answer.and_then(|value| {
+        serde_json::from_value::<Vec<CpuThread>>(value).map_err(|e| e.to_string())
+    });
+    let done = threads.and_then(|threads| {
+        threads
+            .iter()
+            .try_for_each(|cpu| uclamp::boost(cpu.id).map_err(|e| e.to_string()))
+    });
+    if let Err(e) = done {
+        log::warn!("boostUclamp: the virtual CPUs are not boosted: {e}");
     }
 }
 
@@ -184,8 +245,8 @@ fn ending(name: &str, data: Value) -> Option<Ending> {
 }
 
 impl Control for Qmp {
-    fn event_fd(&self) -> BorrowedFd<'_> {
-        self.socket.as_fd()
+    fn event_fd(&self) -> Option<BorrowedFd<'_>> {
+        (!self.state().closed).then(|| self.socket.as_fd())
     }
 
     fn events(&self) -> Result<Vec<Event>, Error> {
@@ -231,5 +292,23 @@ impl Control for Qmp {
 
     fn resume(&self) -> Result<(), Error> {
         self.execute(cont {}).map(|_| ())
+    }
+
+    fn balloon(&self) -> Result<u64, Error> {
+        self.has_balloon()?;
+        // QEMU tells what is left to the guest.
+        let left = self.execute(query_balloon {})?.actual;
+        Ok(self.memory.saturating_sub(left.unsigned_abs()))
+    }
+
+    fn set_balloon(&self, bytes: u64) -> Result<(), Error> {
+        self.has_balloon()?;
+        let left = self.memory.saturating_sub(bytes);
+        let value = i64::try_from(left).unwrap_or(i64::MAX);
+        self.execute(balloon { value }).map(|_| ())
+    }
+
+    fn exit_status(&self, _code: i32) -> Status {
+        Status::Silent
     }
 }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Is this file a kernel that can be started directly? QEMU itself runs anything, and a guest that
+//! Is this file a kernel that can be started directly? A VMM may run anything, and a guest that
 //! executes noise just hangs.
 
-use super::Arch;
-use crate::Error;
+use crate::plan::Boot;
+use crate::{Arch, Error};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
@@ -18,8 +18,15 @@ const GZIP: (u64, &[u8]) = (0, b"\x1f\x8b");
 /// A self-decompressing EFI image holds this at byte 4.
 const ZBOOT: (u64, &[u8]) = (4, b"zimg");
 
-/// Refuses a `kernel` that has none of the known heads.
-pub(super) fn check(kernel: &File, arch: Arch) -> Result<(), Error> {
+/// Refuses a kernel that has none of the known heads. A boot loader may look like anything.
+pub(crate) fn check(boot: &Boot, arch: Arch) -> Result<(), Error> {
+    match boot {
+        Boot::Kernel { kernel, .. } => check_head(kernel, arch),
+        Boot::Bootloader { .. } => Ok(()),
+    }
+}
+
+fn check_head(kernel: &File, arch: Arch) -> Result<(), Error> {
     let (known, names): (&[(u64, &[u8])], _) = match arch {
         Arch::X86_64 => (&[BZIMAGE, ELF], "a bzImage or an ELF vmlinux for x86-64"),
         Arch::Aarch64 => (
@@ -72,12 +79,12 @@ mod tests {
 
     #[test]
     fn kernels_are_known_by_their_heads() {
-        assert!(check(&file(0x202, b"HdrS"), Arch::X86_64).is_ok());
-        assert!(check(&file(0, b"\x7fELF\x02"), Arch::X86_64).is_ok());
-        assert!(check(&file(56, b"ARM\x64"), Arch::Aarch64).is_ok());
-        assert!(check(&file(56, b"ARM\x64"), Arch::X86_64).is_err());
-        assert!(check(&file(0, b""), Arch::X86_64).is_err());
-        let error = check(&file(0, b"#!/bin/sh"), Arch::X86_64).unwrap_err();
+        assert!(check_head(&file(0x202, b"HdrS"), Arch::X86_64).is_ok());
+        assert!(check_head(&file(0, b"\x7fELF\x02"), Arch::X86_64).is_ok());
+        assert!(check_head(&file(56, b"ARM\x64"), Arch::Aarch64).is_ok());
+        assert!(check_head(&file(56, b"ARM\x64"), Arch::X86_64).is_err());
+        assert!(check_head(&file(0, b""), Arch::X86_64).is_err());
+        let error = check_head(&file(0, b"#!/bin/sh"), Arch::X86_64).unwrap_err();
         assert!(
             error.is_invalid_input() && error.to_string().starts_with("kernel:"),
             "{error}"

@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The command line, in the order that guests count on.
+
+use super::abilities::Abilities;
+use super::control::Frontend;
+use super::{Dialect, devices, disks, serials, unsupported};
+use crate::launch::Launch;
+use crate::plan::{self, Balloon, Boot, Cpus, Plan, Protection, Vsock};
+use crate::{Error, Prepared};
+use std::os::fd::OwnedFd;
+use std::path::Path;
+
+/// MiB that the guest's kernel sets aside for writing a dump of its memory.
+const RAMDUMP_MIB: u32 = 17;
+
+/// Hands over `fd` and names it as crosvm wants it.
+pub(super) fn path(launch: &mut Launch, fd: OwnedFd) -> String {
+    format!("/proc/self/fd/{}", launch.pass(fd))
+}
+
+pub(super) fn build(
+    program: &Path,
+    dialect: &Dialect,
+    abilities: &Abilities,
+    plan: Plan,
+) -> Result<Prepared, Error> {
+    let mut launch = Launch::new(program.to_owned());
+    let disk_count = plan.disks.len();
+    let waits = plan.gdb_port.is_some();
+    // The log of its disks tells each read error of a guest.
+    launch.args([
+        "--extended-status",
+        "--log-level",
+        "info,disk=warn",
+        "run",
+        "--disable-sandbox",
+    ]);
+    vsock(&mut launch, plan.vsock);
+    match plan.balloon {
+        Balloon::PageReporting => launch.arg("--balloon-page-reporting"),
+        Balloon::Absent => launch.arg("--no-balloon"),
+    };
+    if !plan.usb {
+        launch.arg("--no-usb");
+    }
+    let swiotlb = protection(&mut launch, dialect, plan.protection.as_ref(), disk_count)?;
+    if plan.consoles.ramdump.is_some() {
+        let reserve = RAMDUMP_MIB.saturating_add(swiotlb);
+        launch.args(["--params", &format!("crashkernel={reserve}M")]);
+    }
+    for parameter in &plan.host_params {
+        launch.args(["--params", parameter]);
+    }
+    // The buffer is on top, so that a guest has the same memory with and without protection.
+    let memory = plan.memory_mib.get().saturating_add(swiotlb);
+    launch.args(["--mem", &memory.to_string()]);
+    match plan.cpus {
+        Cpus::Count(count) => {
+            launch.args(["--cpus", &count.to_string()]);
+        }
+        Cpus::MatchHost(_) => {
+            launch.arg("--host-cpu-topology");
+            if dialect.virt_cpufreq {
+                launch.arg("--virt-cpufreq");
+            }
+        }
+    }
+    if let Some(port) = plan.gdb_port {
+        abilities.option("--gdb", "gdb", "gdbPort")?;
+        launch.args(["--gdb", &port.to_string()]);
+    }
+    serials::add(&mut launch, plan.consoles)?;
+    let kernel = boot(&mut launch, plan.boot);
+    disks::add(&mut launch, abilities, &plan.directory, plan.disks)?;
+    launch.args(kernel);
+    let control = Frontend::attach(&mut launch, program, &plan.directory, plan.balloon, waits)?;
+    if let Some(overlay) = plan.device_tree_overlay
+        && dialect.device_tree
+    {
+        let overlay = path(&mut launch, overlay.into());
+        launch.args(["--device-tree-overlay", &overlay]);
+    }
+    devices::graphics(
+        &mut launch,
+        dialect,
+        abilities,
+        &plan.name,
+        plan.gpu.as_ref(),
+        plan.display.as_ref(),
+    )?;
+    devices::network(&mut launch, plan.tap);
+    devices::inputs(&mut launch, plan.inputs);
+    if plan.huge_pages {
+        launch.arg("--hugepages");
+    }
+    if plan.boost_uclamp {
+        launch.arg("--boost-uclamp");
+    }
+    devices::assigned(&mut launch, plan.assigned);
+    devices::audio(&mut launch, dialect, plan.audio)?;
+    Ok(Prepared {
+        launch,
+        control: Box::new(control),
+        helpers: Vec::new(),
+    })
+}
+
+/// `--cid` would have crosvm open the kernel's device anew, and the CID is taken: by us.
+fn vsock(launch: &mut Launch, vsock: Vsock) {
+    match vsock {
+        Vsock::Kernel { vhost, cid } => {
+            let device = path(launch, vhost);
+            launch.args(["--vsock", &format!("cid={cid},device={device}")]);
+        }
+        Vsock::User { socket } => {
+            let socket = path(launch, socket);
+            launch.args(["--vhost-user", &format!("type=vsock,socket={socket}")]);
+        }
+    }
+}
+
+/// Returns the size of the buffer for a protected VM's devices in MiB, 0 for other VMs.
+fn protection(
+    launch: &mut Launch,
+    dialect: &Dialect,
+    protection: Option<&Protection>,
+    disks: usize,
+) -> Result<u32, Error> {
+    let Some(protection) = protection else {
+        return Ok(0);
+    };
+    if !dialect.swiotlb {
+        return Err(unsupported(
+            "protectedVm: crosvm has no protected VMs on this processor".into(),
+        ));
+    }
+    match &protection.firmware {
+        None => launch.arg("--protected-vm"),
+        Some(path) => launch.arg("--protected-vm-with-firmware").arg(path),
+    };
+    let mib = plan::swiotlb_mib(disks);
+    launch.args(["--swiotlb", &mib.to_string()]);
+    // What reads a crashed process's memory would fault on the guest's.
+    launch.arg("--unmap-guest-memory-on-fork");
+    Ok(mib)
+}
+
+/// Adds what the guest starts with, but for the kernel, whose place is behind the disks.
+fn boot(launch: &mut Launch, boot: Boot) -> Option<String> {
+    let (kernel, initrd, params) = match boot {
+        Boot::Kernel {
+            kernel,
+            initrd,
+            params,
+        } => (Some(path(launch, kernel.into())), initrd, params),
+        Boot::Bootloader {
+            image,
+            initrd,
+            params,
+        } => {
+            let image = path(launch, image.into());
+            launch.args(["--bios", &image]);
+            (None, initrd, params)
+        }
+    };
+    if let Some(initrd) = initrd {
+        let initrd = path(launch, initrd.into());
+        launch.args(["--initrd", &initrd]);
+    }
+    if !params.is_empty() {
+        launch.args(["--params", &params]);
+    }
+    kernel
+}

@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Control of a running crosvm by its own front ends, such as `crosvm suspend SOCKET`: crosvm
+//! calls the messages on that socket unstable, and its own commands follow them.
+
+use super::NAME;
+use super::args::path;
+use crate::child::{Child, Exit};
+use crate::death::{self, Status};
+use crate::launch::Launch;
+use crate::plan::Balloon;
+use crate::{Control, Error, Event};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
+use serde::Deserialize;
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// The control socket's name in the VM's directory.
+const SOCKET: &str = "crosvm.sock";
+/// How long a command may take before crosvm counts as stuck. A balloon's size is asked of the
+/// guest, which may not answer at all.
+const ANSWER: Timespec = Timespec {
+    tv_sec: 30,
+    tv_nsec: 0,
+};
+/// Requests that may wait for crosvm to begin.
+const BACKLOG: i32 = 16;
+/// Bytes of a front end's output that are read.
+const MOST_OUTPUT: usize = 64 << 10;
+
+/// Control of one crosvm.
+#[derive(Debug)]
+pub(super) struct Frontend {
+    program: PathBuf,
+    /// The VM's directory by a descriptor: its path may be too long for a socket's address.
+    directory: OwnedFd,
+    balloon: Balloon,
+    /// Whether the guest's start waits for a debugger.
+    waits: bool,
+    /// A command that crosvm answers when it runs the guest.
+    probe: OnceLock<Child>,
+    answered: AtomicBool,
+}
+
+/// The answer of `balloon_stats`.
+#[derive(Debug, Deserialize)]
+struct Stats {
+    #[serde(rename = "BalloonStats")]
+    stats: Actual,
+}
+
+#[derive(Debug, Deserialize)]
+struct Actual {
+    balloon_actual: u64,
+}
+
+impl Frontend {
+    /// Makes the control socket and adds it to `launch`.
+    pub(super) fn attach(
+        launch: &mut Launch,
+        program: &Path,
+        directory: &Path,
+        balloon: Balloon,
+        waits: bool,
+    ) -> Result<Self, Error> {
+        let what = || format!("listen on {}/{SOCKET}", directory.display());
+        let io = |e: Errno| Error::io(what(), e);
+        let flags =
+            rustix::fs::OFlags::PATH | rustix::fs::OFlags::DIRECTORY | rustix::fs::OFlags::CLOEXEC;
+        let folder = rustix::fs::open(directory, flags, rustix::fs::Mode::empty()).map_err(io)?;
+        let listener = rustix::net::socket_with(
+            AddressFamily::UNIX,
+            SocketType::SEQPACKET,
+            SocketFlags::CLOEXEC,
+            None,
+        )
+        .map_err(io)?;
+        let short = format!("/proc/self/fd/{}/{SOCKET}", folder.as_raw_fd());
+        let address = SocketAddrUnix::new(short).map_err(io)?;
+        rustix::net::bind(&listener, &address).map_err(io)?;
+        rustix::net::listen(&listener, BACKLOG).map_err(io)?;
+        let socket = path(launch, listener);
+        launch.args(["--socket", &socket]);
+        Ok(Self {
+            program: program.to_owned(),
+            directory: folder,
+            balloon,
+            waits,
+            probe: OnceLock::new(),
+            answered: AtomicBool::new(false),
+        })
+    }
+
+    /// Starts a front end.
+    fn spawn(&self, arguments: &[&str]) -> Result<Child, Error> {
+        let directory = self
+            .directory
+            .try_clone()
+            .map_err(|e| Error::io("duplicate a directory's descriptor", e))?;
+        let mut launch = Launch::new(self.program.clone());
+        launch.args(["--log-level", "warn", "--no-syslog"]);
+        launch.args(arguments);
+        let socket = format!("{}/{SOCKET}", path(&mut launch, directory));
+        launch.arg(socket);
+        launch.spawn()
+    }
+
+    /// Runs a front end and returns what it printed.
+    fn command(&self, name: &'static str, arguments: &[&str]) -> Result<String, Error> {
+        let child = self.spawn(arguments)?;
+        let gone = || Error::Gone { command: name };
+        let mut output = Vec::new();
+        loop {
+            let mut fds = [
+                PollFd::from_borrowed_fd(child.pidfd(), PollFlags::IN),
+                PollFd::from_borrowed_fd(child.stderr(), PollFlags::IN),
+            ];
+            match poll(&mut fds, Some(&ANSWER)) {
+                Err(Errno::INTR) => continue,
+                // Dropping the child kills it.
+                Ok(0) | Err(_) => return Err(gone()),
+                Ok(_) => {}
+            }
+            let ended = !fds[0].revents().is_empty();
+            read(&child, &mut output);
+            if ended {
+                break;
+            }
+        }
+        let output = String::from_utf8_lossy(&output).trim().to_owned();
+        match child.wait()?.exit {
+            Exit::Code(0) => Ok(output),
+            _ if output.contains("failed to connect") || output.contains("failed to recv") => {
+                Err(gone())
+            }
+            _ => Err(Error::Refused {
+                command: name,
+                answer: output,
+            }),
+        }
+    }
+
+    fn has_balloon(&self) -> Result<(), Error> {
+        if self.balloon == Balloon::Absent {
+            return Err(Error::NoBalloon);
+        }
+        Ok(())
+    }
+}
+
+/// Reads what is there, up to the limit.
+fn read(child: &Child, output: &mut Vec<u8>) {
+    let mut buffer = [0; 4096];
+    while let Ok(n @ 1..) = rustix::io::read(child.stderr(), &mut buffer) {
+        let room = MOST_OUTPUT.saturating_sub(output.len());
+        output.extend_from_slice(&buffer[..n.min(room)]);
+    }
+}
+
+impl Control for Frontend {
+    /// Asks crosvm to go on, which it does anyway; it answers when it runs the guest. One that
+    /// waits for a debugger would go on without it.
+    fn spawned(&self) -> Result<(), Error> {
+        let arguments: &[&str] = if self.waits {
+            &["usb", "list"]
+        } else {
+            &["resume"]
+        };
+        let child = self.spawn(arguments)?;
+        self.probe.get_or_init(|| child);
+        Ok(())
+    }
+
+    fn event_fd(&self) -> Option<BorrowedFd<'_>> {
+        let probe = self.probe.get()?;
+        (!self.answered.load(Ordering::Acquire)).then(|| probe.pidfd())
+    }
+
+    fn events(&self) -> Result<Vec<Event>, Error> {
+        let Some(probe) = self.probe.get() else {
+            return Ok(Vec::new());
+        };
+        let exit = match probe.try_wait()? {
+            Some(ended) if !self.answered.swap(true, Ordering::AcqRel) => ended.exit,
+            _ => return Ok(Vec::new()),
+        };
+        let mut said = Vec::new();
+        read(probe, &mut said);
+        let said = String::from_utf8_lossy(&said);
+        // An answer of any kind will do; without one, crosvm has ended or is about to.
+        if exit == Exit::Code(0) || (self.waits && !said.contains("failed to")) {
+            return Ok(vec![Event::Ready]);
+        }
+        log::debug!("{NAME} did not answer: {}", said.trim());
+        Ok(vec![Event::Closed])
+    }
+
+    fn suspend(&self) -> Result<(), Error> {
+        self.command("suspend", &["suspend"]).map(drop)
+    }
+
+    fn resume(&self) -> Result<(), Error> {
+        self.command("resume", &["resume"]).map(drop)
+    }
+
+    fn balloon(&self) -> Result<u64, Error> {
+        self.has_balloon()?;
+        let answer = self.command("balloon_stats", &["balloon_stats"])?;
+        let json = answer.find('{').map_or("", |start| &answer[start..]);
+        let mut stream = serde_json::Deserializer::from_str(json).into_iter::<Stats>();
+        match stream.next() {
+            Some(Ok(stats)) => Ok(stats.stats.balloon_actual),
+            _ => Err(Error::Protocol {
+                what: format!("answer to balloon_stats: {answer:?}"),
+            }),
+        }
+    }
+
+    fn set_balloon(&self, bytes: u64) -> Result<(), Error> {
+        self.has_balloon()?;
+        self.command("balloon", &["balloon", &bytes.to_string()])
+            .map(drop)
+    }
+
+    fn exit_status(&self, code: i32) -> Status {
+        Status::Means(death::from_extended_status(code))
+    }
+}

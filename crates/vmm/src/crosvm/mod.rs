@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+//! crosvm as VMM: what Android runs.
+//!
+//! The order of its arguments is a contract: on x86 guests count on the PCI slots that follow from
+//! it. [`args`] has that order; what a platform's crosvm does not know is left out by the table in
+//! [`dialect`]; what a build may lack is asked once and answered by [`abilities`].
+
+mod abilities;
+mod args;
+mod control;
+mod devices;
+mod dialect;
+mod disks;
+mod serials;
+
+pub use abilities::Abilities;
+pub use dialect::{Dialect, Platform};
+
+use crate::plan::Plan;
+use crate::{Error, Prepared, Vmm, kernel};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// The name for people, also in errors.
+const NAME: &str = "crosvm";
+
+/// crosvm.
+#[derive(Debug)]
+pub struct Crosvm {
+    program: PathBuf,
+    dialect: Dialect,
+    abilities: Arc<Abilities>,
+}
+
+impl Crosvm {
+    /// The crosvm at `program`, which speaks `dialect`.
+    #[must_use]
+    pub fn new(program: PathBuf, dialect: Dialect) -> Self {
+        Self {
+            abilities: Arc::new(Abilities::of(program.clone())),
+            program,
+            dialect,
+        }
+    }
+}
+
+impl Vmm for Crosvm {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn program(&self) -> &Path {
+        &self.program
+    }
+
+    fn prepare(&self, plan: Plan) -> Result<Prepared, Error> {
+        kernel::check(&plan.boot, self.dialect.arch)?;
+        args::build(&self.program, &self.dialect, &self.abilities, plan)
+    }
+}
+
+/// What this crosvm cannot do, by the field that asks for it.
+fn unsupported(what: String) -> Error {
+    Error::Unsupported { vmm: NAME, what }
+}

@@ -1,0 +1,518 @@
+// SPDX-License-Identifier: Apache-2.0
+//! crosvm's command line, whole, for configurations that together use every field of a plan.
+//!
+//! The lists are in `crosvm_arguments/`, one argument a line. A descriptor is shown by what it is:
+//! `{kernel}` stands for `/proc/self/fd/` and the number of the descriptor of the kernel. With
+//! `UPDATE_GOLDEN=1` in the environment the lists are written instead of compared; then read them.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a failed test panics"
+)]
+
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::num::{NonZeroU16, NonZeroU32};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use tempfile::TempDir;
+use vmm::crosvm::{Crosvm, Dialect, Platform};
+use vmm::plan::*;
+use vmm::{Arch, Error, Vmm};
+
+/// What the help of a crosvm with every feature has of the words that are looked for. No crosvm for
+/// Android, or for another processor, can run here; what a real one says is checked where it runs.
+const EVERYTHING: &str = "create_composite --gdb --gpu";
+
+/// The files of one configuration.
+struct Files {
+    directory: TempDir,
+    roles: HashMap<(u64, u64), String>,
+}
+
+impl Files {
+    fn new() -> Self {
+        Self {
+            directory: tempfile::tempdir().unwrap(),
+            roles: HashMap::new(),
+        }
+    }
+
+    /// A file that is shown as `{role}`.
+    fn file(&mut self, role: &str) -> File {
+        let file = tempfile::tempfile().unwrap();
+        // Enough for a kernel's magic, and for a partition.
+        file.set_len(4096).unwrap();
+        let meta = file.metadata().unwrap();
+        self.roles.insert((meta.dev(), meta.ino()), role.to_owned());
+        file
+    }
+
+    fn fd(&mut self, role: &str) -> OwnedFd {
+        self.file(role).into()
+    }
+
+    /// An x86 kernel, by its magic.
+    fn kernel(&mut self) -> File {
+        use std::os::unix::fs::FileExt;
+        let file = self.file("kernel");
+        file.write_all_at(b"HdrS", 0x202).unwrap();
+        file.write_all_at(b"ARM\x64", 56).unwrap();
+        file
+    }
+
+    /// The least that a VM can have.
+    fn plan(&mut self) -> Plan {
+        Plan {
+            name: "golden".into(),
+            directory: self.directory.path().to_owned(),
+            boot: Boot::Kernel {
+                kernel: self.kernel(),
+                initrd: None,
+                params: String::new(),
+            },
+            host_params: Vec::new(),
+            memory_mib: NonZeroU32::new(256).unwrap(),
+            cpus: Cpus::Count(NonZeroU32::MIN),
+            disks: Vec::new(),
+            consoles: Consoles {
+                console_out: self.fd("console"),
+                console_in: None,
+                console_input: ConsoleInput::Hvc0,
+                failure: self.fd("failure"),
+                ramdump: None,
+                log: self.fd("log"),
+            },
+            vsock: Vsock::Kernel {
+                vhost: self.fd("vhost-vsock"),
+                cid: 2048,
+            },
+            balloon: Balloon::PageReporting,
+            protection: None,
+            gdb_port: None,
+            huge_pages: false,
+            boost_uclamp: false,
+            device_tree_overlay: None,
+            gpu: None,
+            display: None,
+            tap: None,
+            inputs: Vec::new(),
+            assigned: None,
+            audio: None,
+            usb: false,
+        }
+    }
+
+    /// A crosvm whose help has `words`.
+    fn crosvm(&self, dialect: Dialect, words: &str) -> Crosvm {
+        let program = self.directory.path().join("crosvm");
+        fs::write(&program, format!("#!/bin/sh\necho '{words}'\n")).unwrap();
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+        Crosvm::new(program, dialect)
+    }
+
+    /// The descriptor by its role.
+    fn name(&self, number: &str) -> String {
+        let link = PathBuf::from(format!("/proc/self/fd/{number}"));
+        let meta = fs::metadata(&link).unwrap_or_else(|e| panic!("{}: {e}", link.display()));
+        if let Some(role) = self.roles.get(&(meta.dev(), meta.ino())) {
+            return format!("{{{role}}}");
+        }
+        let target = fs::read_link(&link).unwrap();
+        match target.strip_prefix(self.directory.path()) {
+            Ok(file) => format!("{{{}}}", file.display()),
+            // The one socket that crosvm listens on.
+            Err(_) if target.to_string_lossy().starts_with("socket:") => "{control}".into(),
+            Err(_) => panic!("what is {}?", target.display()),
+        }
+    }
+
+    /// `text` with its descriptors by their roles.
+    fn named(&self, text: &str) -> String {
+        let mut shown = String::new();
+        let mut rest = text;
+        while let Some((at, mark)) = ["/proc/self/fd/", "tap-fd="]
+            .iter()
+            .filter_map(|mark| rest.find(mark).map(|at| (at, *mark)))
+            .min()
+        {
+            shown.push_str(&rest[..at]);
+            if mark == "tap-fd=" {
+                shown.push_str(mark);
+            }
+            rest = &rest[at + mark.len()..];
+            let end = rest
+                .find(|c: char| !c.is_ascii_digit())
+                .unwrap_or(rest.len());
+            shown.push_str(&self.name(&rest[..end]));
+            rest = &rest[end..];
+        }
+        shown + rest
+    }
+}
+
+fn android_arm() -> Dialect {
+    Dialect::of(Platform::Android, Arch::Aarch64)
+}
+
+fn android_x86() -> Dialect {
+    Dialect::of(Platform::Android, Arch::X86_64)
+}
+
+fn linux_arm() -> Dialect {
+    Dialect::of(Platform::Linux, Arch::Aarch64)
+}
+
+fn linux_x86() -> Dialect {
+    Dialect::of(Platform::Linux, Arch::X86_64)
+}
+
+/// Compares the command line for a plan, and the components of its composite disks, with the list.
+fn golden(list: &str, dialect: Dialect, change: impl FnOnce(&mut Files, &mut Plan)) {
+    let mut files = Files::new();
+    let mut plan = files.plan();
+    change(&mut files, &mut plan);
+    let crosvm = files.crosvm(dialect, EVERYTHING);
+    let prepared = crosvm.prepare(plan).unwrap();
+    let mut lines: Vec<String> = prepared
+        .launch
+        .arguments()
+        .iter()
+        .map(|argument| files.named(argument.to_str().unwrap()))
+        .collect();
+    for number in 0.. {
+        let name = format!("composite-{number}.img");
+        let Ok(bytes) = fs::read(files.directory.path().join(&name)) else {
+            break;
+        };
+        lines.push(format!("# {name}: {}", components(&files, &bytes)));
+    }
+    let text = lines.join("\n") + "\n";
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/crosvm_arguments")
+        .join(list);
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        fs::write(&path, &text).unwrap();
+    }
+    let wanted = fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    assert_eq!(text, wanted, "{list} differs");
+}
+
+/// The paths in a composite disk: what they name, in order. Where the paths are is all that is
+/// asked here; the crate `composite-disk` checks the format.
+fn components(files: &Files, bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes)
+        .split("/proc/self/fd/")
+        .skip(1)
+        .map(|rest| {
+            let end = rest
+                .find(|c: char| !c.is_ascii_digit())
+                .unwrap_or(rest.len());
+            files.name(&rest[..end])
+        })
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+fn two_cpus() -> NonZeroU32 {
+    NonZeroU32::new(2).unwrap()
+}
+
+fn some_gpu() -> Gpu {
+    Gpu {
+        backend: Some("virglrenderer".into()),
+        context_types: Some(vec!["virgl2".into(), "venus".into()]),
+        pci_address: Some("00:02.0".into()),
+        renderer_features: Some("VulkanBatchedDescriptorSetUpdate:enabled".into()),
+        renderers: vec!["egl", "gles", "vulkan"],
+    }
+}
+
+fn some_display() -> Display {
+    let number = |n| NonZeroU32::new(n).unwrap();
+    Display {
+        width: number(1280),
+        height: number(800),
+        horizontal_dpi: number(160),
+        vertical_dpi: number(161),
+        refresh_rate: number(60),
+    }
+}
+
+fn all_inputs(files: &mut Files) -> Vec<Input> {
+    let surface = |name: &str| Surface {
+        width: 1080,
+        height: 2400,
+        name: name.into(),
+    };
+    [
+        ("evdev", InputKind::EvDev),
+        ("keyboard", InputKind::Keyboard),
+        ("mouse", InputKind::Mouse),
+        ("switches", InputKind::Switches),
+        ("single-touch", InputKind::SingleTouch(surface(""))),
+        ("multi-touch", InputKind::MultiTouch(surface("panel"))),
+        ("trackpad", InputKind::Trackpad(surface("pad"))),
+    ]
+    .into_iter()
+    .map(|(role, kind)| Input {
+        kind,
+        source: files.fd(role),
+    })
+    .collect()
+}
+
+fn partition(files: &mut Files, label: &str, bytes: u64, writable: bool) -> Partition {
+    let image = files.file(label);
+    image.set_len(bytes).unwrap();
+    Partition {
+        label: label.into(),
+        image,
+        writable,
+        guid: None,
+    }
+}
+
+fn some_devices(files: &mut Files) -> Assigned {
+    let device = |n: u8| AssignedDevice {
+        path: format!("/sys/bus/platform/devices/{n}.device").into(),
+        label: format!("device{n}"),
+    };
+    Assigned {
+        dtbo: files.file("dtbo"),
+        devices: vec![device(1), device(2)],
+    }
+}
+
+#[test]
+fn the_least() {
+    golden("least", linux_x86(), |_, _| {});
+}
+
+#[test]
+fn a_vsock_device_in_a_process_of_its_own() {
+    golden("user-vsock", linux_x86(), |files, plan| {
+        plan.vsock = Vsock::User {
+            socket: files.fd("vsock-device"),
+        };
+        plan.balloon = Balloon::Absent;
+    });
+}
+
+#[test]
+fn a_kernel_with_everything() {
+    golden("kernel", linux_x86(), |files, plan| {
+        plan.boot = Boot::Kernel {
+            kernel: files.kernel(),
+            initrd: Some(files.file("initrd")),
+            params: "console=hvc0 panic=-1".into(),
+        };
+        plan.host_params = vec!["printk.devkmsg=on console=hvc0".into()];
+        plan.memory_mib = NonZeroU32::new(1024).unwrap();
+        plan.cpus = Cpus::Count(two_cpus());
+    });
+}
+
+#[test]
+fn a_bootloader() {
+    golden("bootloader", android_arm(), |files, plan| {
+        plan.boot = Boot::Bootloader {
+            image: files.file("bootloader"),
+            initrd: Some(files.file("initrd")),
+            params: "a=b".into(),
+        };
+    });
+}
+
+#[test]
+fn cpus_like_the_host_on_both_processors() {
+    let change = |_: &mut Files, plan: &mut Plan| plan.cpus = Cpus::MatchHost(two_cpus());
+    golden("match-host-arm64", linux_arm(), change);
+    golden("match-host-x86", linux_x86(), change);
+}
+
+#[test]
+fn whole_images() {
+    golden("images", linux_x86(), |files, plan| {
+        let image = |files: &mut Files, role, writable| Disk::Image {
+            image: files.file(role),
+            writable,
+        };
+        plan.disks = vec![image(files, "system", false), image(files, "data", true)];
+    });
+}
+
+#[test]
+fn disks_of_partitions() {
+    golden("partitions", linux_x86(), |files, plan| {
+        let first = vec![
+            partition(files, "boot", 5000, false),
+            partition(files, "misc", 8192, true),
+        ];
+        let second = vec![partition(files, "vendor", 4096, false)];
+        let image = Disk::Image {
+            image: files.file("between"),
+            writable: false,
+        };
+        plan.disks = vec![Disk::Partitions(first), image, Disk::Partitions(second)];
+    });
+}
+
+#[test]
+fn console_input_and_memory_dump() {
+    golden("console-hvc0", linux_x86(), |files, plan| {
+        plan.consoles.console_in = Some(files.fd("input"));
+        plan.consoles.ramdump = Some(files.fd("ramdump"));
+    });
+    golden("console-ttys0", linux_x86(), |files, plan| {
+        plan.consoles.console_in = Some(files.fd("input"));
+        plan.consoles.console_input = ConsoleInput::TtyS0;
+    });
+}
+
+#[test]
+fn protected_vms() {
+    let image = |files: &mut Files| {
+        vec![Disk::Image {
+            image: files.file("system"),
+            writable: false,
+        }]
+    };
+    golden("protected", android_arm(), |files, plan| {
+        plan.protection = Some(Protection { firmware: None });
+        plan.disks = image(files);
+    });
+    golden("protected-firmware", android_arm(), |files, plan| {
+        plan.protection = Some(Protection {
+            firmware: Some("/vendor/pvmfw.bin".into()),
+        });
+        plan.disks = image(files);
+        plan.consoles.ramdump = Some(files.fd("ramdump"));
+    });
+}
+
+#[test]
+fn a_debugger() {
+    golden("gdb", linux_x86(), |_, plan| {
+        plan.gdb_port = NonZeroU16::new(1234);
+    });
+}
+
+#[test]
+fn graphics_on_both_systems() {
+    let change = |_: &mut Files, plan: &mut Plan| {
+        plan.gpu = Some(some_gpu());
+        plan.display = Some(some_display());
+    };
+    golden("graphics-android", android_x86(), change);
+    golden("graphics-linux", linux_x86(), change);
+    golden("gpu-alone", linux_x86(), |_, plan| {
+        plan.gpu = Some(Gpu {
+            backend: Some("2d".into()),
+            ..Gpu::default()
+        });
+    });
+    golden("display-alone", android_arm(), |_, plan| {
+        plan.display = Some(some_display());
+    });
+}
+
+#[test]
+fn input_devices() {
+    golden("inputs", linux_x86(), |files, plan| {
+        plan.inputs = all_inputs(files);
+    });
+}
+
+#[test]
+fn sound() {
+    golden("audio", android_arm(), |_, plan| {
+        plan.audio = Some(Audio {
+            microphone: true,
+            speaker: false,
+        });
+    });
+}
+
+#[test]
+fn devices_of_the_host() {
+    golden("devices", android_arm(), |files, plan| {
+        plan.device_tree_overlay = Some(files.file("overlay"));
+        plan.assigned = Some(some_devices(files));
+    });
+}
+
+#[test]
+fn everything_at_once() {
+    golden("everything", android_arm(), |files, plan| {
+        plan.boot = Boot::Kernel {
+            kernel: files.kernel(),
+            initrd: Some(files.file("initrd")),
+            params: "androidboot.selinux=permissive".into(),
+        };
+        plan.host_params = vec!["console=hvc0".into()];
+        plan.cpus = Cpus::MatchHost(two_cpus());
+        plan.disks = vec![
+            Disk::Image {
+                image: files.file("system"),
+                writable: false,
+            },
+            Disk::Partitions(vec![partition(files, "vm-instance", 8192, true)]),
+        ];
+        plan.consoles.console_in = Some(files.fd("input"));
+        plan.consoles.ramdump = Some(files.fd("ramdump"));
+        plan.protection = Some(Protection { firmware: None });
+        plan.gdb_port = NonZeroU16::new(4321);
+        plan.huge_pages = true;
+        plan.boost_uclamp = true;
+        plan.device_tree_overlay = Some(files.file("overlay"));
+        plan.gpu = Some(some_gpu());
+        plan.display = Some(some_display());
+        plan.tap = Some(files.fd("tap"));
+        plan.inputs = all_inputs(files);
+        plan.assigned = Some(some_devices(files));
+        plan.audio = Some(Audio {
+            microphone: true,
+            speaker: true,
+        });
+        plan.usb = true;
+    });
+}
+
+/// What a platform or a build cannot do is refused by the field's name.
+fn refused(dialect: Dialect, words: &str, part: &str, change: impl FnOnce(&mut Files, &mut Plan)) {
+    let mut files = Files::new();
+    let mut plan = files.plan();
+    change(&mut files, &mut plan);
+    let error = files.crosvm(dialect, words).prepare(plan).unwrap_err();
+    assert!(matches!(error, Error::Unsupported { .. }), "{error}");
+    let text = error.to_string();
+    assert!(text.contains(part), "{text:?} does not contain {part:?}");
+}
+
+#[test]
+fn what_is_missing_is_named() {
+    refused(linux_x86(), EVERYTHING, "protectedVm", |_, plan| {
+        plan.protection = Some(Protection { firmware: None });
+    });
+    refused(linux_x86(), EVERYTHING, "audioConfig", |_, plan| {
+        plan.audio = Some(Audio {
+            microphone: false,
+            speaker: true,
+        });
+    });
+    refused(linux_x86(), "--gpu", "gdbPort: ", |_, plan| {
+        plan.gdb_port = NonZeroU16::new(1);
+    });
+    refused(linux_x86(), "--gdb", "--features gpu", |_, plan| {
+        plan.gpu = Some(Gpu::default());
+    });
+    refused(linux_x86(), "--gdb", "--features gpu", |_, plan| {
+        plan.display = Some(some_display());
+    });
+    refused(linux_x86(), "", "disks[0].partitions", |files, plan| {
+        plan.disks = vec![Disk::Partitions(vec![partition(files, "a", 4096, false)])];
+    });
+}

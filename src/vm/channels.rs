@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What a VM needs before its VMM is started: pipes for all that it writes, its vsock, and the
+//! VMM's command line.
+
+use crate::vm::device::{self, Route, UserDevice};
+use crate::vm::driver::Streams;
+use crate::vm::output::LineLog;
+use crate::vm::plan::Draft;
+use crate::vm::ramdump::Ramdump;
+use crate::vm::{Context, Error, RunOptions};
+use rustix::pipe::{PipeFlags, pipe_with};
+use std::os::fd::OwnedFd;
+use vmm::plan::{Consoles, Plan};
+use vmm::{Prepared, Vmm};
+
+/// A VM with all its channels, before its VMM is started.
+pub(super) struct Unstarted {
+    pub(super) prepared: Prepared,
+    pub(super) device: Option<UserDevice>,
+    pub(super) streams: Streams,
+    pub(super) options: RunOptions,
+    pub(super) context: Context,
+}
+
+/// Makes the channels of a VM and the VMM's command line.
+pub(super) fn prepare(
+    draft: Draft,
+    mut context: Context,
+    vmm: &dyn Vmm,
+    options: RunOptions,
+) -> Result<(Unstarted, Route), Error> {
+    let cid = context.cid;
+    let (vsock, route) = device::prepare(&context.directory, context.vhost.take())?;
+    let (vsock, device) = vsock.split(cid);
+    let mut logs = Vec::new();
+    let mut or_logged = |given: Option<OwnedFd>, name: &str| match given {
+        Some(fd) => Ok(fd),
+        None => {
+            let (read, write) = pipe()?;
+            logs.push(LineLog::new(read, format!("{name}({cid})")));
+            Ok::<_, Error>(write)
+        }
+    };
+    let console_out = or_logged(draft.console_out, "Console")?;
+    let log = or_logged(draft.os_log, "Log")?;
+    let (failure, failure_in) = pipe()?;
+    let (ramdump, ramdump_in) = match &options.ramdump {
+        None => (None, None),
+        Some(to) => {
+            let (read, write) = pipe()?;
+            let directory = context.directory.path().to_owned();
+            let memory = draft.memory_mib.get();
+            let ramdump = Ramdump::new(read, to.clone(), directory, memory);
+            (Some(ramdump), Some(write))
+        }
+    };
+    let plan = Plan {
+        name: context.name.clone(),
+        directory: context.directory.path().to_owned(),
+        boot: draft.boot,
+        host_params: Vec::new(),
+        memory_mib: draft.memory_mib,
+        cpus: draft.cpus,
+        disks: draft.disks,
+        consoles: Consoles {
+            console_out,
+            console_in: draft.console_in,
+            console_input: draft.console_input,
+            failure: failure_in,
+            ramdump: ramdump_in,
+            log,
+        },
+        vsock,
+        balloon: draft.balloon,
+        protection: draft.protection,
+        gdb_port: draft.gdb_port,
+        huge_pages: draft.huge_pages,
+        boost_uclamp: draft.boost_uclamp,
+        device_tree_overlay: None,
+        gpu: draft.gpu,
+        display: draft.display,
+        tap: None,
+        inputs: draft.inputs,
+        assigned: None,
+        audio: draft.audio,
+        usb: draft.usb,
+    };
+    let prepared = vmm.prepare(plan)?;
+    Ok((
+        Unstarted {
+            prepared,
+            device,
+            streams: Streams {
+                failure,
+                logs,
+                ramdump,
+            },
+            options,
+            context,
+        },
+        route,
+    ))
+}
+
+/// A pipe whose read end does not block.
+fn pipe() -> Result<(OwnedFd, OwnedFd), Error> {
+    let (read, write) = pipe_with(PipeFlags::CLOEXEC).map_err(|e| Error::io("make a pipe", e))?;
+    rustix::io::ioctl_fionbio(&read, true).map_err(|e| Error::io("make a pipe non-blocking", e))?;
+    Ok((read, write))
+}

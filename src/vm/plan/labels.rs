@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What a protected VM starts with must come from where only the platform, a package manager or a
+//! shell can write: its SELinux label says so. Without a label there is no proof.
+
+use crate::vm::Error;
+use rustix::fs::fgetxattr;
+use rustix::io::Errno;
+use std::os::fd::AsFd;
+use vmm::plan::{Boot, Disk};
+
+/// The attribute that holds a file's SELinux context.
+const ATTRIBUTE: &str = "security.selinux";
+/// The types of files that a protected VM may be made of.
+const TRUSTED: [&str; 7] = [
+    "apk_data_file",
+    "shell_data_file",
+    "staging_data_file",
+    "apex_dm_device",
+    "system_file",
+    "virtualizationservice_data_file",
+    "vendor_microdroid_file",
+];
+/// Partitions that the guest itself verifies.
+const EXEMPT: [&str; 1] = ["vm-instance"];
+
+/// Refuses files whose labels are not those of trusted places.
+///
+/// # Errors
+/// [`Error::Untrusted`], naming the field.
+pub(super) fn check(boot: &Boot, disks: &[Disk]) -> Result<(), Error> {
+    let (first, initrd) = match boot {
+        Boot::Kernel { kernel, initrd, .. } => (("kernel", kernel), initrd),
+        Boot::Bootloader { image, initrd, .. } => (("bootloader", image), initrd),
+    };
+    check_file(first.0, first.1)?;
+    if let Some(initrd) = initrd {
+        check_file("initrd", initrd)?;
+    }
+    for (number, disk) in disks.iter().enumerate() {
+        let Disk::Partitions(partitions) = disk else {
+            continue;
+        };
+        for (index, partition) in partitions.iter().enumerate() {
+            if !EXEMPT.contains(&partition.label.as_str()) {
+                check_file(
+                    &format!(
+                        "disks[{number}].partitions[{index}].image ('{}')",
+                        partition.label
+                    ),
+                    &partition.image,
+                )?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn check_file(field: &str, file: impl AsFd) -> Result<(), Error> {
+    let untrusted = |why: String| Error::Untrusted {
+        what: format!(
+            "{field}: {why}; a protected VM takes files of these SELinux types only: {}",
+            TRUSTED.join(", ")
+        ),
+    };
+    let context = match context(file) {
+        Ok(context) => context,
+        Err(Errno::NODATA | Errno::OPNOTSUPP) => {
+            return Err(untrusted("it has no SELinux label".into()));
+        }
+        Err(e) => return Err(Error::io(format!("read the SELinux label of {field}"), e)),
+    };
+    match selinux_type(&context) {
+        Some(name) if TRUSTED.contains(&name) => Ok(()),
+        Some(name) => Err(untrusted(format!("its SELinux type is {name}"))),
+        None => Err(untrusted(format!(
+            "its SELinux label is {context:?}, which is not one"
+        ))),
+    }
+}
+
+fn context(file: impl AsFd) -> Result<String, Errno> {
+    let mut buffer = [0; 512];
+    let length = fgetxattr(file, ATTRIBUTE, &mut buffer)?;
+    Ok(String::from_utf8_lossy(&buffer[..length])
+        .trim_end_matches('\0')
+        .to_owned())
+}
+
+/// The third of the four or five fields of a context.
+fn selinux_type(context: &str) -> Option<&str> {
+    let fields: Vec<&str> = context.splitn(5, ':').collect();
+    (fields.len() >= 4)
+        .then(|| fields[2])
+        .filter(|name| !name.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_type_is_the_third_field() {
+        assert_eq!(
+            selinux_type("u:object_r:system_file:s0"),
+            Some("system_file")
+        );
+        assert_eq!(
+            selinux_type("u:object_r:apk_data_file:s0:c1,c2"),
+            Some("apk_data_file")
+        );
+        for bad in ["", "u:object_r:system_file", "a:b::s0"] {
+            assert_eq!(selinux_type(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_file_without_a_label_is_not_trusted() {
+        let file = tempfile::tempfile().unwrap();
+        let error = check_file("kernel", &file).unwrap_err().to_string();
+        assert!(
+            error.starts_with("kernel: it has no SELinux label"),
+            "{error}"
+        );
+    }
+}

@@ -1,0 +1,342 @@
+// SPDX-License-Identifier: Apache-2.0
+//! From a client's parcelable to a checked draft of a VM. Nothing here touches the system, but for
+//! duplicating the descriptors that the client gave.
+
+mod devices;
+mod disks;
+mod labels;
+
+use crate::host::Hypervisor;
+use crate::profile::Capabilities;
+use crate::vm::Error;
+use avf_aidl::service::{CpuTopology, VirtualMachineConfig, VirtualMachineRawConfig};
+use rsbinder::ParcelFileDescriptor;
+use rustix::fs::{FileType, OFlags, fcntl_getfl, fstat};
+use std::fs::File;
+use std::num::{NonZeroU16, NonZeroU32};
+use std::os::fd::OwnedFd;
+use vmm::plan::{Audio, Balloon, Boot, ConsoleInput, Cpus, Disk, Display, Gpu, Input, Protection};
+
+/// Memory of a guest whose config names none, in MiB.
+const DEFAULT_MEMORY_MIB: i32 = 256;
+/// Longest VM name, in bytes: it appears in log lines, in files and on command lines.
+const MAX_NAME: usize = 255;
+/// Longest kernel command line of a client, in bytes: more than any kernel takes.
+const MAX_PARAMS: usize = 64 << 10;
+
+/// The descriptors that a client may give for the guest's consoles.
+#[derive(Debug, Clone, Copy)]
+pub struct ConsoleFiles<'a> {
+    /// Console output; logged if absent.
+    pub console_out: Option<&'a ParcelFileDescriptor>,
+    /// Console input; none if absent.
+    pub console_in: Option<&'a ParcelFileDescriptor>,
+    /// The guest's log; logged if absent.
+    pub os_log: Option<&'a ParcelFileDescriptor>,
+}
+
+/// A checked VM, before it has a CID.
+#[derive(Debug)]
+pub struct Draft {
+    /// What it starts with.
+    pub boot: Boot,
+    /// Memory in MiB.
+    pub memory_mib: NonZeroU32,
+    /// Virtual CPUs.
+    pub cpus: Cpus,
+    /// Disks in order.
+    pub disks: Vec<Disk>,
+    /// The memory balloon.
+    pub balloon: Balloon,
+    /// How a protected VM is started.
+    pub protection: Option<Protection>,
+    /// The port for a debugger.
+    pub gdb_port: Option<NonZeroU16>,
+    /// Whether memory should be in huge pages.
+    pub huge_pages: bool,
+    /// Whether virtual CPUs ask for the host's fastest.
+    pub boost_uclamp: bool,
+    /// The graphics processor.
+    pub gpu: Option<Gpu>,
+    /// The display.
+    pub display: Option<Display>,
+    /// Input devices in order.
+    pub inputs: Vec<Input>,
+    /// The sound card.
+    pub audio: Option<Audio>,
+    /// Whether there is a USB controller.
+    pub usb: bool,
+    /// Which device console input goes to.
+    pub console_input: ConsoleInput,
+    /// The client's descriptor for console output.
+    pub console_out: Option<OwnedFd>,
+    /// The client's descriptor for console input.
+    pub console_in: Option<OwnedFd>,
+    /// The client's descriptor for the guest's log.
+    pub os_log: Option<OwnedFd>,
+}
+
+/// The VM's name in `config`, for messages.
+#[must_use]
+pub fn name(config: &VirtualMachineConfig) -> &str {
+    match config {
+        VirtualMachineConfig::RawConfig(raw) => &raw.name,
+        VirtualMachineConfig::AppConfig(app) => &app.name,
+    }
+}
+
+/// The raw config in `config`.
+///
+/// # Errors
+/// [`Error::Unsupported`] for an app config.
+pub fn raw_config(config: &VirtualMachineConfig) -> Result<&VirtualMachineRawConfig, Error> {
+    match config {
+        VirtualMachineConfig::RawConfig(raw) => Ok(raw),
+        VirtualMachineConfig::AppConfig(_) => Err(Error::Unsupported {
+            what: "appConfig is not supported yet: give a rawConfig".into(),
+        }),
+    }
+}
+
+/// Refuses what this profile, or this host, cannot do, by the field's name.
+///
+/// # Errors
+/// [`Error::Unsupported`].
+pub fn check_features(
+    config: &VirtualMachineRawConfig,
+    can: Capabilities,
+    hypervisor: &Hypervisor,
+) -> Result<(), Error> {
+    let program = crate::profile::NAME;
+    let refused = [
+        (
+            config.networkSupported && !can.network,
+            format!("{program} doesn't support networkSupported"),
+        ),
+        (
+            config.networkSupported && config.protectedVm,
+            "networkSupported: a protected VM cannot have a network".to_owned(),
+        ),
+        (
+            !config.devices.is_empty() && !can.device_assignment,
+            format!("{program} doesn't support devices"),
+        ),
+        (
+            config.protectedVm && !hypervisor.protected_vms,
+            "protectedVm: the hypervisor of this host has no protected VMs".to_owned(),
+        ),
+    ];
+    match refused.into_iter().find(|(asked, _)| *asked) {
+        Some((_, what)) => Err(Error::Unsupported { what }),
+        None => Ok(()),
+    }
+}
+
+impl Draft {
+    /// Checks `config` and takes duplicates of its descriptors. `is_vendor` tells whether the client
+    /// is on a partition of the vendor's.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`], [`Error::BadParcelable`], [`Error::Forbidden`] or [`Error::Untrusted`],
+    /// naming the field.
+    pub fn new(
+        config: &VirtualMachineRawConfig,
+        files: ConsoleFiles<'_>,
+        hypervisor: &Hypervisor,
+        is_vendor: bool,
+    ) -> Result<Self, Error> {
+        check_name(&config.name)?;
+        check_platform_version(&config.platformVersion)?;
+        let gdb_port = gdb_port(config)?;
+        let optional = |field, fd: Option<&ParcelFileDescriptor>| {
+            fd.map(|fd| duplicate(field, fd)).transpose()
+        };
+        let boot = boot(config)?;
+        let disks: Vec<Disk> = config
+            .disks
+            .iter()
+            .enumerate()
+            .map(|(index, image)| disks::disk(index, image))
+            .collect::<Result<_, _>>()?;
+        // The vendor answers for its own files.
+        if config.protectedVm && !is_vendor {
+            labels::check(&boot, &disks)?;
+        }
+        let has_balloon = hypervisor.memory_reclaim && !config.noBalloon;
+        Ok(Self {
+            boot,
+            memory_mib: memory(config.memoryMib)?,
+            cpus: cpus(config.cpuTopology)?,
+            disks,
+            balloon: if has_balloon {
+                Balloon::PageReporting
+            } else {
+                Balloon::Absent
+            },
+            protection: config.protectedVm.then(|| Protection {
+                firmware: hypervisor.firmware.clone(),
+            }),
+            gdb_port,
+            huge_pages: config.hugePages,
+            boost_uclamp: config.boostUclamp,
+            gpu: config.gpuConfig.as_ref().map(devices::gpu).transpose()?,
+            display: config
+                .displayConfig
+                .as_ref()
+                .map(devices::display)
+                .transpose()?,
+            inputs: devices::inputs(&config.inputDevices)?,
+            audio: config.audioConfig.as_ref().and_then(devices::audio),
+            usb: config.usbConfig.as_ref().is_some_and(|usb| usb.controller),
+            console_input: console_input(config.consoleInputDevice.as_deref())?,
+            console_out: optional("consoleOutFd", files.console_out)?,
+            console_in: optional("consoleInFd", files.console_in)?,
+            os_log: optional("osLogFd", files.os_log)?,
+        })
+    }
+}
+
+fn invalid(what: String) -> Error {
+    Error::Invalid { what }
+}
+
+fn memory(mib: i32) -> Result<NonZeroU32, Error> {
+    let mib = if mib == 0 { DEFAULT_MEMORY_MIB } else { mib };
+    u32::try_from(mib)
+        .ok()
+        .and_then(NonZeroU32::new)
+        .ok_or_else(|| {
+            invalid(format!(
+                "memoryMib {mib}: it must be positive, or 0 for {DEFAULT_MEMORY_MIB}"
+            ))
+        })
+}
+
+fn cpus(topology: CpuTopology) -> Result<Cpus, Error> {
+    match topology {
+        CpuTopology::ONE_CPU => Ok(Cpus::Count(NonZeroU32::MIN)),
+        CpuTopology::MATCH_HOST => Ok(Cpus::MatchHost(
+            std::thread::available_parallelism()
+                .ok()
+                .and_then(|n| NonZeroU32::try_from(n).ok())
+                .unwrap_or(NonZeroU32::MIN),
+        )),
+        CpuTopology(other) => Err(invalid(format!(
+            "cpuTopology {other}: it must be ONE_CPU (0) or MATCH_HOST (1)"
+        ))),
+    }
+}
+
+fn console_input(device: Option<&str>) -> Result<ConsoleInput, Error> {
+    match device {
+        None | Some("hvc0") => Ok(ConsoleInput::Hvc0),
+        Some("ttyS0") => Ok(ConsoleInput::TtyS0),
+        Some(other) => Err(invalid(format!(
+            "consoleInputDevice {other:?}: it must be \"hvc0\" or \"ttyS0\""
+        ))),
+    }
+}
+
+/// A debugger sees all of the guest's memory, which a protected VM hides even from its host.
+fn gdb_port(config: &VirtualMachineRawConfig) -> Result<Option<NonZeroU16>, Error> {
+    let port = u16::try_from(config.gdbPort).map_err(|_| {
+        invalid(format!(
+            "gdbPort {}: it must be a TCP port, 1 to 65535, or 0 for none",
+            config.gdbPort
+        ))
+    })?;
+    let port = NonZeroU16::new(port);
+    if port.is_some() && config.protectedVm {
+        return Err(Error::Forbidden {
+            what: "gdbPort: a protected VM cannot be debugged".into(),
+        });
+    }
+    Ok(port)
+}
+
+fn boot(config: &VirtualMachineRawConfig) -> Result<Boot, Error> {
+    let params = config.params.clone().unwrap_or_default();
+    if params.contains('\0') {
+        return Err(invalid("params: they contain a NUL byte".into()));
+    }
+    if params.len() > MAX_PARAMS {
+        return Err(invalid(format!(
+            "params: they have {} bytes, at most {MAX_PARAMS} are allowed",
+            params.len()
+        )));
+    }
+    let initrd = config
+        .initrd
+        .as_ref()
+        .map(|fd| regular("initrd", fd))
+        .transpose()?;
+    match (&config.kernel, &config.bootloader) {
+        (Some(kernel), None) => Ok(Boot::Kernel {
+            kernel: regular("kernel", kernel)?,
+            initrd,
+            params,
+        }),
+        (None, Some(image)) => Ok(Boot::Bootloader {
+            image: regular("bootloader", image)?,
+            initrd,
+            params,
+        }),
+        (Some(_), Some(_)) => Err(invalid(
+            "kernel and bootloader: both are given; give one of them".into(),
+        )),
+        (None, None) => Err(invalid(
+            "kernel: it is missing, and so is bootloader; give one of them".into(),
+        )),
+    }
+}
+
+fn check_name(name: &str) -> Result<(), Error> {
+    if name.is_empty() {
+        Err(invalid("name: it is empty".into()))
+    } else if name.len() > MAX_NAME {
+        Err(invalid(format!(
+            "name: it has {} bytes, at most {MAX_NAME} are allowed",
+            name.len()
+        )))
+    } else if name.chars().any(char::is_control) {
+        Err(invalid(format!("name {name:?}: it has control characters")))
+    } else {
+        Ok(())
+    }
+}
+
+fn check_platform_version(version: &str) -> Result<(), Error> {
+    semver::VersionReq::parse(version)
+        .map(drop)
+        .map_err(|e| Error::BadParcelable {
+            what: format!(
+                "platformVersion {version:?}: it must be a SemVer requirement such as \"~1.0\": {e}"
+            ),
+        })
+}
+
+fn duplicate(field: &str, fd: &ParcelFileDescriptor) -> Result<OwnedFd, Error> {
+    fd.as_ref().try_clone().map_err(|e| Error::BadParcelable {
+        what: format!("{field}: its descriptor cannot be duplicated: {e}"),
+    })
+}
+
+fn file(field: &str, fd: &ParcelFileDescriptor) -> Result<File, Error> {
+    duplicate(field, fd).map(File::from)
+}
+
+/// A file that a VMM reads from start to end.
+fn regular(field: &str, fd: &ParcelFileDescriptor) -> Result<File, Error> {
+    let fd = duplicate(field, fd)?;
+    let stat = fstat(&fd).map_err(|e| Error::io(format!("stat {field}"), e))?;
+    if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+        return Err(invalid(format!("{field}: it must be a regular file")));
+    }
+    let flags = fcntl_getfl(&fd).map_err(|e| Error::io(format!("flags of {field}"), e))?;
+    if flags.contains(OFlags::PATH) || flags & OFlags::ACCMODE == OFlags::WRONLY {
+        return Err(invalid(format!(
+            "{field}: its descriptor must be open for reading"
+        )));
+    }
+    Ok(File::from(fd))
+}
