@@ -68,9 +68,14 @@ socketpair and a pipe, forks, and leaves one end of each to this program:
 The program ends, and its VMs with it, when the client closes the socket or dies.
 
 Environment:
-  VIRTMGR_VMM    the VMM: a path, or a name in PATH (default: qemu-system-ARCH in PATH)
+  VIRTMGR_VMM    the VMM: a path, or a name in PATH (default: where KVM works the platform's
+                 crosvm or that in PATH, else qemu-system-ARCH in PATH)
   VIRTMGR_ACCEL  kvm or tcg (default: kvm where it works)
   VIRTMGR_ROOT   a directory that stands for / in the paths of configuration and state
+                 (not honoured with raised privileges)
+  VIRTMGR_BOOT_TIMEOUT  seconds that a guest may take until its payload has started, 0 for ever
+                 (default: 60 with KVM, 300 without, for Microdroid; others: for ever)
+  VIRTMGR_RAMDUMP_DIR  a directory in which memory dumps of crashed guests are kept
                  (not honoured with raised privileges)
   VIRTMGR_LOG    error, warn, info (default), debug or trace: what is logged to standard error
 

@@ -93,8 +93,6 @@ impl VirtualizationService {
 const COLLECTOR: &str = "/dev/socket/tombstoned_crash";
 /// The property that names another crosvm than that of the virtualization APEX.
 const CROSVM_PROPERTY: &str = "hypervisor.virtualizationmanager.crosvm_path";
-/// The crosvm of the virtualization APEX.
-const CROSVM: &str = "/apex/com.android.virt/bin/crosvm";
 
 /// Where this host has its VMM.
 fn vmm_settings(host: &Host) -> find::Settings {
@@ -105,7 +103,7 @@ fn vmm_settings(host: &Host) -> find::Settings {
         } else {
             Platform::Linux
         },
-        shipped: named.into_iter().chain([host.path(CROSVM)]).collect(),
+        shipped: named.into_iter().chain([host.path(find::SHIPPED)]).collect(),
     }
 }
 

@@ -8,8 +8,8 @@
     reason = "a failed test panics"
 )]
 
-use avf_aidl::service::{IVirtualMachine, VirtualMachineRawConfig};
-use std::time::{Duration, Instant};
+use avf_aidl::service::VirtualMachineRawConfig;
+use std::time::Duration;
 use system_tests::guest::{self, PATIENCE, config, service, start};
 use system_tests::host::{self, CID, Host, VM};
 use system_tests::leftovers::processes;
@@ -107,35 +107,6 @@ fn a_payload_that_exits_with_7() {
 #[test]
 fn a_payload_that_exits_with_0() {
     host::run("a_payload_that_exits_with_0", |host| exits_with(host, 0));
-}
-
-#[test]
-fn a_guest_that_is_suspended_and_resumed() {
-    host::run("a_guest_that_is_suspended_and_resumed", |host| {
-        let pause = Duration::from_secs(2);
-        let manager = host.early();
-        let vm = start(&manager, config(host, &[]));
-        let demo = service(&manager, &vm);
-        let uptime = || {
-            let text = String::from_utf8(demo.readFile("/proc/uptime").unwrap()).unwrap();
-            let seconds = text.split(' ').next().unwrap().parse().unwrap();
-            Duration::from_secs_f64(seconds)
-        };
-        let begin = Instant::now();
-        let before = uptime();
-        vm.binder().suspend().unwrap();
-        assert_eq!(vm.state().unwrap(), State::Ready);
-        std::thread::sleep(pause);
-        vm.binder().resume().unwrap();
-        let guest = uptime() - before;
-        // The guest's clock stood still meanwhile, however slow everything else was. It counts in
-        // hundredths of a second.
-        let lost = begin.elapsed() - guest;
-        assert!(
-            lost >= pause - Duration::from_millis(20),
-            "lost only {lost:?}"
-        );
-    });
 }
 
 #[test]

@@ -12,6 +12,7 @@ use std::io::ErrorKind;
 use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 use vmm::accel::{Acceleration, detect};
+use vmm::find::{Finder, Settings};
 
 /// One thing that matters for VMs.
 #[derive(Debug, Serialize)]
@@ -196,10 +197,10 @@ fn open(path: &str) -> Result<(), String> {
 fn vmm() -> Fact {
     const HINT: &str =
         "install it (Debian: apt install qemu-system-x86), or name it in VIRTMGR_VMM";
-    match vmm::find::vmm() {
+    match Finder::new(Settings::linux()).vmm() {
         Err(e) => Fact::lacking("vmm", "VMM", e.to_string(), HINT),
         Ok(found) => {
-            let program = found.program();
+            let program = found.vmm.program();
             match version(program) {
                 Some(version) => {
                     Fact::there("vmm", "VMM", format!("{}: {version}", program.display()))

@@ -17,6 +17,8 @@ pub const ACCEL_VARIABLE: &str = "VIRTMGR_ACCEL";
 
 /// Where programs are if `PATH` is not set, as it may be not this early.
 const DEFAULT_PATH: &str = "/usr/local/bin:/usr/bin:/bin:/system/bin";
+/// The crosvm of Android's virtualization APEX.
+pub const SHIPPED: &str = "/apex/com.android.virt/bin/crosvm";
 /// crosvm's program.
 const CROSVM: &str = "crosvm";
 /// How the names of QEMU's programs begin.
@@ -29,6 +31,17 @@ pub struct Settings {
     pub platform: Platform,
     /// Where the platform has its crosvm, in the order in which to look.
     pub shipped: Vec<PathBuf>,
+}
+
+impl Settings {
+    /// Those of a Linux that says nothing: there may be a crosvm where Android has it.
+    #[must_use]
+    pub fn linux() -> Self {
+        Self {
+            platform: Platform::Linux,
+            shipped: vec![SHIPPED.into()],
+        }
+    }
 }
 
 /// Finds the VMM once and keeps it, with what was asked of it.

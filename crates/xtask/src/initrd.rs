@@ -48,7 +48,7 @@ const DEVICES: [(&str, u32, u32); 2] = [("dev/console", 5, 1), ("dev/null", 1, 3
 
 /// The content of one archive, in memory: a few MB.
 #[derive(Default)]
-struct Archive {
+pub(crate) struct Archive {
     entries: Vec<(NewcBuilder, Cursor<Vec<u8>>)>,
 }
 
@@ -56,6 +56,46 @@ impl Archive {
     fn add(&mut self, name: &str, mode: u32, content: Vec<u8>) {
         self.entries
             .push((NewcBuilder::new(name).mode(mode), Cursor::new(content)));
+    }
+
+    /// Adds a directory; its parents come before it.
+    pub(crate) fn dir(&mut self, name: &str) {
+        self.add(name, DIR, Vec::new());
+    }
+
+    /// Adds a file.
+    pub(crate) fn file(&mut self, name: &str, content: Vec<u8>) {
+        self.add(name, FILE, content);
+    }
+
+    /// Adds a program.
+    pub(crate) fn program(&mut self, name: &str, path: &Path) -> Result<()> {
+        let content = fs::read(path).with_context(|| format!("read {}", path.display()))?;
+        self.add(name, PROGRAM, content);
+        Ok(())
+    }
+
+    /// Adds the devices that must be there before an init has mounted anything.
+    pub(crate) fn devices(&mut self) {
+        for (name, major, minor) in DEVICES {
+            let node = NewcBuilder::new(name)
+                .mode(CHARACTER_DEVICE)
+                .rdev_major(major)
+                .rdev_minor(minor);
+            self.entries.push((node, Cursor::default()));
+        }
+    }
+
+    /// Adds the modules `wanted` of `tree` and the list by which an init loads them at its start.
+    pub(crate) fn boot_modules(&mut self, tree: &Tree, wanted: &[&str]) -> Result<Vec<Module>> {
+        let modules = tree.resolve(wanted, &[])?;
+        self.add_modules(&format!("{LISTS}.list"), &modules);
+        Ok(modules)
+    }
+
+    /// The whole archive.
+    pub(crate) fn pack(self) -> Result<Vec<u8>> {
+        write_cpio(self.entries.into_iter(), Vec::new()).context("write the archive")
     }
 
     fn add_modules(&mut self, list: &str, modules: &[Module]) {
@@ -73,22 +113,14 @@ impl Archive {
 pub(crate) fn pack(init: &Path, payload: &Path, modules: Option<&Path>) -> Result<Vec<u8>> {
     let mut archive = Archive::default();
     for dir in DIRS {
-        archive.add(dir, DIR, Vec::new());
+        archive.dir(dir);
     }
-    for (name, major, minor) in DEVICES {
-        let node = NewcBuilder::new(name)
-            .mode(CHARACTER_DEVICE)
-            .rdev_major(major)
-            .rdev_minor(minor);
-        archive.entries.push((node, Cursor::default()));
-    }
-    let read = |path: &Path| fs::read(path).with_context(|| format!("read {}", path.display()));
-    archive.add("init", PROGRAM, read(init)?);
-    archive.add("payload/vm_demo_payload", PROGRAM, read(payload)?);
+    archive.devices();
+    archive.program("init", init)?;
+    archive.program("payload/vm_demo_payload", payload)?;
     if let Some(dir) = modules {
         let tree = Tree::read(dir)?;
-        let boot = tree.resolve(&BOOT, &[])?;
-        archive.add_modules(&format!("{LISTS}.list"), &boot);
+        let boot = archive.boot_modules(&tree, &BOOT)?;
         for (name, required) in FILE_SYSTEMS {
             match tree.resolve(&[name], &boot) {
                 Ok(modules) if modules.is_empty() => {}
@@ -98,7 +130,7 @@ pub(crate) fn pack(init: &Path, payload: &Path, modules: Option<&Path>) -> Resul
             }
         }
     }
-    write_cpio(archive.entries.into_iter(), Vec::new()).context("write the archive")
+    archive.pack()
 }
 
 #[cfg(test)]

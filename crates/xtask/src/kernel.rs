@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The guest's kernel: Debian's cloud kernel, fetched with the package manager and unpacked, not
-//! installed; or any other that the user names.
+//! Kernels of Debian, fetched with the package manager and unpacked, not installed: the cloud
+//! kernel for guests, or any other that the user names, and the one with all drivers for the
+//! emulated device.
 
 use crate::packages::{apt_get, is_root, update};
 use crate::place::Arch;
@@ -70,15 +71,61 @@ pub(crate) fn get(args: &KernelArgs, cache: &Path) -> Result<Kernel> {
             .map_or("default".into(), |s| format!("series-{s}")),
     );
     if !kept.is_dir() {
-        fetch(args.kernel_series.as_deref(), cache, &kept)?;
+        fetch(args.kernel_series.as_deref(), Flavour::Cloud, cache, &kept)?;
     }
     unpacked(&kept)
 }
 
+/// Gets the kernel of `series` with the drivers of all machines, kept in `cache`, with the index
+/// of its modules that `modprobe` reads.
+pub(crate) fn with_all_drivers(series: &str, cache: &Path) -> Result<Kernel> {
+    let kept = cache.join(format!("device-{series}"));
+    if !kept.is_dir() {
+        fetch(Some(series), Flavour::AllDrivers, cache, &kept)?;
+    }
+    let kernel = unpacked(&kept)?;
+    if let Some(modules) = &kernel.modules
+        && !modules.join("modules.dep").is_file()
+    {
+        // depmod wants the modules below lib of a root, as they are.
+        let root = modules.ancestors().nth(3).context("where modules are")?;
+        let version = modules.file_name().context("the modules' version")?;
+        run(Command::new("depmod").arg("-b").arg(root).arg(version))?;
+    }
+    Ok(kernel)
+}
+
+/// Which of Debian's kernels of a series.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Flavour {
+    /// The one for virtual machines.
+    Cloud,
+    /// The one for all machines.
+    AllDrivers,
+}
+
+impl Flavour {
+    /// How its packages' names go on behind the version.
+    fn suffix(self, arch: &str) -> String {
+        match self {
+            Self::Cloud => format!("cloud-{arch}"),
+            Self::AllDrivers => arch.to_owned(),
+        }
+    }
+
+    /// Whether this is the name of a package of this flavour, and not of one with a longer suffix.
+    fn is_of(self, package: &str, arch: &str) -> bool {
+        package
+            .strip_suffix(&self.suffix(arch))
+            .and_then(|rest| rest.strip_suffix('-'))
+            .is_some_and(|rest| !rest.ends_with("-cloud") && !rest.ends_with("-rt"))
+    }
+}
+
 /// Fetches the package and unpacks it to `kept`.
-fn fetch(series: Option<&str>, cache: &Path, kept: &Path) -> Result<()> {
+fn fetch(series: Option<&str>, flavour: Flavour, cache: &Path, kept: &Path) -> Result<()> {
     let arch = Arch::host()?.debian;
-    let find = || concrete_package(series, arch);
+    let find = || concrete_package(series, flavour, arch);
     let package = match find() {
         Ok(package) => package,
         Err(_) if is_root() => update().and_then(|()| find())?,
@@ -106,37 +153,38 @@ fn fetch(series: Option<&str>, cache: &Path, kept: &Path) -> Result<()> {
 }
 
 /// The package that holds the kernel: what the meta-package depends on.
-fn concrete_package(series: Option<&str>, arch: &str) -> Result<String> {
-    let of_series = series.map(|series| format!("linux-image-{series}-cloud-{arch}"));
+fn concrete_package(series: Option<&str>, flavour: Flavour, arch: &str) -> Result<String> {
+    let suffix = flavour.suffix(arch);
+    let of_series = series.map(|series| format!("linux-image-{series}-{suffix}"));
     let metas = of_series
         .into_iter()
-        .chain([format!("linux-image-cloud-{arch}")]);
+        .chain([format!("linux-image-{suffix}")]);
     for meta in metas {
         // A meta-package that does not exist is no failure: the next one may.
         let text = output(Command::new("apt-cache").args(["depends", "--important", &meta]));
-        let package = text.ok().and_then(|text| dependency(&text, arch));
+        let package = text.ok().and_then(|text| dependency(&text, flavour, arch));
         if let Some(package) = package.filter(|p| series.is_none_or(|s| is_of_series(p, s))) {
             return Ok(package);
         }
     }
     match series {
         None => bail!(
-            "apt-cache knows no linux-image-cloud-{arch}; name a kernel with --kernel FILE --modules DIR"
+            "apt-cache knows no linux-image-{suffix}; name a kernel with --kernel FILE --modules DIR"
         ),
         Some(series) => {
             let names = output(Command::new("apt-cache").args(["pkgnames", "linux-image-"]))?;
-            newest(&names, series, arch).with_context(|| {
-                format!("apt-cache knows no cloud kernel of series {series} for {arch}; name a kernel with --kernel FILE --modules DIR")
+            newest(&names, series, flavour, arch).with_context(|| {
+                format!("apt-cache knows no linux-image-{series}*-{suffix}; name a kernel with --kernel FILE --modules DIR")
             })
         }
     }
 }
 
 /// The kernel package among the dependencies that `apt-cache depends` prints.
-fn dependency(text: &str, arch: &str) -> Option<String> {
+fn dependency(text: &str, flavour: Flavour, arch: &str) -> Option<String> {
     text.lines()
         .filter_map(|line| line.trim().strip_prefix("Depends: "))
-        .find(|name| name.starts_with("linux-image-") && name.ends_with(&format!("-cloud-{arch}")))
+        .find(|name| name.starts_with("linux-image-") && flavour.is_of(name, arch))
         .map(str::to_owned)
 }
 
@@ -148,8 +196,7 @@ fn is_of_series(package: &str, series: &str) -> bool {
 }
 
 /// The newest kernel of `series` in a list of package names.
-fn newest(names: &str, series: &str, arch: &str) -> Option<String> {
-    let suffix = format!("-cloud-{arch}");
+fn newest(names: &str, series: &str, flavour: Flavour, arch: &str) -> Option<String> {
     // The numbers of the version, as numbers.
     let key = |name: &str| -> Vec<u64> {
         name.split(|c: char| !c.is_ascii_digit())
@@ -158,7 +205,7 @@ fn newest(names: &str, series: &str, arch: &str) -> Option<String> {
     };
     names
         .lines()
-        .filter(|name| is_of_series(name, series) && name.ends_with(&suffix))
+        .filter(|name| is_of_series(name, series) && flavour.is_of(name, arch))
         .max_by_key(|name| key(name))
         .map(str::to_owned)
 }
@@ -201,10 +248,11 @@ mod tests {
     fn the_meta_package_leads_to_the_kernel() {
         let text = "linux-image-cloud-amd64\n  Depends: linux-image-6.1.0-56-cloud-amd64\n";
         assert_eq!(
-            dependency(text, "amd64").unwrap(),
+            dependency(text, Flavour::Cloud, "amd64").unwrap(),
             "linux-image-6.1.0-56-cloud-amd64"
         );
-        assert_eq!(dependency(text, "arm64"), None);
+        assert_eq!(dependency(text, Flavour::Cloud, "arm64"), None);
+        assert_eq!(dependency(text, Flavour::AllDrivers, "amd64"), None);
     }
 
     #[test]
@@ -214,14 +262,18 @@ mod tests {
                      linux-image-6.12.117+deb12-cloud-amd64\nlinux-image-6.12.118+deb12-cloud-amd64-dbg\n\
                      linux-image-6.12.118+deb12-cloud-arm64\n";
         assert_eq!(
-            newest(names, "6.1", "amd64").unwrap(),
+            newest(names, "6.1", Flavour::Cloud, "amd64").unwrap(),
             "linux-image-6.1.0-56-cloud-amd64"
         );
         assert_eq!(
-            newest(names, "6.12", "amd64").unwrap(),
+            newest(names, "6.12", Flavour::Cloud, "amd64").unwrap(),
             "linux-image-6.12.117+deb12-cloud-amd64"
         );
-        assert_eq!(newest(names, "6.13", "amd64"), None);
+        assert_eq!(
+            newest(names, "6.1", Flavour::AllDrivers, "amd64").unwrap(),
+            "linux-image-6.1.0-57-amd64"
+        );
+        assert_eq!(newest(names, "6.13", Flavour::Cloud, "amd64"), None);
         assert!(is_of_series("linux-image-6.12-cloud-amd64", "6.12"));
     }
 

@@ -7,11 +7,13 @@
 //! | `guest-image` | only a guest: kernel and initial RAM disk |
 //! | `demo` | `dist`, then the demo |
 //! | `test` | `dist`, then every check and test of the workspace |
+//! | `device` | a command in an emulated machine that has KVM, vsock and binder |
 //! | `bench` | `dist`, then what the managers cost, as a table |
 #![forbid(unsafe_code)]
 
 mod bench;
 mod demo;
+mod device;
 mod dist;
 mod initrd;
 mod kernel;
@@ -43,6 +45,8 @@ enum Command {
     Demo(demo::Args),
     /// Build, then run every check and test of the workspace
     Test(test::Args),
+    /// Run a command in an emulated machine that has KVM, the kernel's vsock and binder
+    Device(device::Args),
     /// Build, then print what the managers cost
     Bench(bench::Args),
 }
@@ -53,6 +57,10 @@ fn main() -> ExitCode {
         Command::GuestImage(args) => dist::guest(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Test(args) => test::run(&args),
+        Command::Device(args) => match device::run(&args) {
+            Ok(code) => return code,
+            Err(error) => Err(error),
+        },
         Command::Bench(args) => bench::run(&args),
     };
     match done {

@@ -20,7 +20,7 @@ pub(crate) const PACKING: [Need; 4] = [
 ];
 
 /// What the tests need: programs that check ours.
-pub(crate) const TESTING: [Need; 11] = [
+pub(crate) const TESTING: [Need; 12] = [
     ("xmllint", "libxml2-utils"),
     ("sgdisk", "gdisk"),
     ("sfdisk", "fdisk"),
@@ -32,6 +32,15 @@ pub(crate) const TESTING: [Need; 11] = [
     ("modinfo", "kmod"),
     ("cpio", "cpio"),
     ("strace", "strace"),
+    ("img2simg", "android-sdk-libsparse-utils"),
+];
+
+/// What the emulated device needs, beside QEMU.
+pub(crate) const DEVICE: [Need; 4] = [
+    ("depmod", "kmod"),
+    ("modprobe", "kmod"),
+    ("mkfs.erofs", "erofs-utils"),
+    ("setpriv", "util-linux"),
 ];
 
 /// Where programs are, also those that only root has in its PATH.

@@ -87,7 +87,7 @@ fn show(command: &Command) {
 }
 
 /// The command as one would type it, with the variables that are set for it.
-fn line(command: &Command) -> String {
+pub(crate) fn line(command: &Command) -> String {
     let quote = |text: &std::ffi::OsStr| {
         let text = text.to_string_lossy();
         if text.contains([' ', '"', '$']) {
