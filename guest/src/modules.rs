@@ -33,7 +33,7 @@ fn insert(path: &str) -> Result<(), Failure> {
     let file = File::open(path).map_err(|e| failed(&e))?;
     match finit_module(file, c"", 0) {
         // Loaded already, or a driver of hardware that this machine lacks.
-        Ok(()) | Err(Errno::EXIST | Errno::NODEV) => Ok(()),
+        Ok(()) | Err(Errno::EXIST | Errno::NODEV | Errno::OPNOTSUPP) => Ok(()),
         Err(e) => Err(failed(&e)),
     }
 }

@@ -103,7 +103,10 @@ fn vmm_settings(host: &Host) -> find::Settings {
         } else {
             Platform::Linux
         },
-        shipped: named.into_iter().chain([host.path(find::SHIPPED)]).collect(),
+        shipped: named
+            .into_iter()
+            .chain([host.path(find::SHIPPED)])
+            .collect(),
     }
 }
 

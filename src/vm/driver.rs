@@ -299,7 +299,12 @@ impl Processes {
         }
         let said = self.stderr.text();
         if !said.is_empty() {
-            log::warn!("{who}: the VMM said: {said}");
+            // crosvm tells also what goes well.
+            let level = match death {
+                Death::Shutdown | Death::Reboot | Death::Killed => log::Level::Debug,
+                _ => log::Level::Warn,
+            };
+            log::log!(level, "{who}: the VMM said: {said}");
         }
         let error = (!self.ready).then(|| {
             if vm.is_unwanted() {

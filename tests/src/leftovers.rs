@@ -24,6 +24,14 @@ pub struct Process {
 }
 
 impl Process {
+    /// Whether it is a virtual machine monitor that runs a guest.
+    #[must_use]
+    pub fn is_vmm(&self) -> bool {
+        let mut words = self.command.split(' ');
+        let program = words.next().unwrap_or_default();
+        program.contains("qemu-system-") || program.contains("crosvm") && words.any(|w| w == "run")
+    }
+
     /// Blocks until it has ended.
     ///
     /// # Panics

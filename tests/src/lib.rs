@@ -19,3 +19,4 @@ pub mod host;
 pub mod leftovers;
 pub mod memory;
 pub mod refusal;
+pub mod vhost;

@@ -14,7 +14,26 @@ use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use vsock::{VMADDR_CID_ANY, VsockAddr, VsockListener, VsockStream};
+
+/// Refused connections. A foreign guest may knock as often as it likes; it must not fill the log.
+#[derive(Debug, Default)]
+struct Refused(AtomicU64);
+
+impl Refused {
+    /// Refusals that are all logged; of the later ones, those whose number is a power of two.
+    const ALL: u64 = 8;
+
+    fn note(&self, what: std::fmt::Arguments<'_>) {
+        let number = self.0.fetch_add(1, Ordering::Relaxed).saturating_add(1);
+        if number <= Self::ALL {
+            log::warn!("{what}");
+        } else if number.is_power_of_two() {
+            log::warn!("{what}; that was the refusal number {number}");
+        }
+    }
+}
 
 /// A running server for one guest. Dropping it ends its sessions and joins its threads.
 #[derive(Debug)]
@@ -37,6 +56,7 @@ impl GuestServer {
             .map_err(|e| Error::io(format!("listen on vsock port {port}"), e))?;
         let server = Arc::new(server);
         let serving = Arc::clone(&server);
+        let refused = Refused::default();
         let accept = AcceptLoop::start("guest-accept", listener, move |listener| {
             match listener.accept() {
                 Ok((stream, peer)) if peer.cid() == cid => {
@@ -45,10 +65,10 @@ impl GuestServer {
                         Err(e) => log::warn!("vsock port {port}: connection dropped: {e}"),
                     }
                 }
-                Ok((_, peer)) => log::warn!(
+                Ok((_, peer)) => refused.note(format_args!(
                     "vsock port {port}: CID {} refused, this port serves CID {cid} only",
                     peer.cid()
-                ),
+                )),
                 Err(e) => log::warn!("vsock port {port}: accept: {e}"),
             }
         })?;
@@ -75,6 +95,7 @@ impl GuestServer {
             .map_err(|e| Error::io(format!("listen on {}", path.display()), e))?;
         let server = Arc::new(server);
         let serving = Arc::clone(&server);
+        let refused = Refused::default();
         let accept = AcceptLoop::start("guest-accept", listener, move |listener| {
             match listener.accept().and_then(|(stream, _)| {
                 let peer = socket_peercred(&stream)?.pid.as_raw_nonzero().get();
@@ -86,10 +107,10 @@ impl GuestServer {
                         Err(e) => log::warn!("guest port {port}: connection dropped: {e}"),
                     }
                 }
-                Ok((_, peer)) => log::warn!(
+                Ok((_, peer)) => refused.note(format_args!(
                     "guest port {port}: process {peer} refused, only the VM's vsock device \
                      (process {device_pid}) may connect"
-                ),
+                )),
                 Err(e) => log::warn!("guest port {port}: accept: {e}"),
             }
         })?;

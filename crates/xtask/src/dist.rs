@@ -48,7 +48,7 @@ const GUEST_BUILD: &[&str] = &[
 ];
 
 /// What goes to the top of the distribution.
-const PROGRAMS: [&str; 4] = ["virtmgr", "early_virtmgr", "vm", DEMO];
+const PROGRAMS: [&str; 5] = ["virtmgr", "early_virtmgr", "vm", DEMO, "vm_demo_init"];
 /// The demo's host program, which is also the name of its VM.
 pub(crate) const DEMO: &str = "vm_demo_native_early";
 const PAYLOAD: &str = "vm_demo_payload";

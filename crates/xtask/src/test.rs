@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `test`: every check and test of the workspace, in an order that fails early.
 
+use crate::device::{self, on_device};
 use crate::dist;
 use crate::kernel::KernelArgs;
 use crate::packages::{PACKING, TESTING, provide};
@@ -18,6 +19,10 @@ pub(crate) struct Args {
     /// Use the programs and the guest that are in target/dist already
     #[arg(long, conflicts_with_all = ["kernel_series", "kernel"])]
     no_dist: bool,
+    /// Run only what runs in the emulated device; with CROSVM=PATH in the environment also the
+    /// tests of whole guests, there, on that crosvm
+    #[arg(long)]
+    device: bool,
     #[command(flatten)]
     kernel: KernelArgs,
 }
@@ -62,6 +67,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             dist::another_guest(SERIES, &place)?;
         }
     }
+    if args.device {
+        return on_device::run(place, &args.filters);
+    }
     if args.filters.is_empty() {
         checks(&place)?;
     }
@@ -100,7 +108,13 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     for line in results {
         println!("{line}");
     }
-    Ok(())
+    match device::is_possible() {
+        Ok(()) => on_device::run(place, &args.filters),
+        Err(reason) => {
+            println!("skipped: {reason:#}");
+            Ok(())
+        }
+    }
 }
 
 /// The names of the system tests' programs. Asked for by these names among all packages, their

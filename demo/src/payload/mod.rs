@@ -2,6 +2,7 @@
 //! The payload: its options, then its ways to end, or its servers.
 
 mod echo;
+mod knock;
 mod options;
 mod service;
 
@@ -27,6 +28,9 @@ pub(crate) fn main() -> ExitCode {
 fn run(options: &Options) -> Result<ExitCode> {
     for (path, text) in &options.writes {
         service::write_through(path, text.as_bytes()).with_context(|| format!("write {path}"))?;
+    }
+    if let Some(port) = options.knock {
+        println!("vm_demo_payload: knock on {port}: {}", knock::knock(port));
     }
     match options.ending {
         Ending::Exit(code) => return Ok(ExitCode::from(code)),

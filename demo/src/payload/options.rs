@@ -13,6 +13,8 @@ pub(crate) struct Options {
     pub(crate) echo: bool,
     /// Copies console input to the log.
     pub(crate) console: bool,
+    /// A port of the host on which to knock at the start.
+    pub(crate) knock: Option<u32>,
     /// Files to write at the start: path and text.
     pub(crate) writes: Vec<(String, String)>,
 }
@@ -50,6 +52,12 @@ impl Options {
                 ("--hang", None) => options.hang = true,
                 ("--echo", None) => options.echo = true,
                 ("--console", None) => options.console = true,
+                ("--knock", Some(port)) => {
+                    let port = port
+                        .parse()
+                        .with_context(|| format!("{arg}: a port is a number"))?;
+                    options.knock = Some(port);
+                }
                 ("--write", Some(write)) => {
                     let (path, text) = write
                         .split_once(':')
@@ -58,7 +66,7 @@ impl Options {
                 }
                 _ => bail!(
                     "{arg}: the options are --exit=CODE, --reboot, --panic, --hang, --echo, \
-                     --console and --write=PATH:TEXT"
+                     --console, --knock=PORT and --write=PATH:TEXT"
                 ),
             }
         }

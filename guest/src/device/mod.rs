@@ -13,6 +13,9 @@ use std::process::ExitCode;
 /// What the initramfs says about the command, one file each.
 const ORDERS: &str = "/device";
 
+/// There if the root is an image with an init of its own: that init's path.
+const IMAGE: &str = "/device/image";
+
 /// What is to be done.
 struct Orders {
     /// The shell's command line.
@@ -66,9 +69,12 @@ pub(crate) fn main() -> ExitCode {
 }
 
 fn work() -> Result<(), Failure> {
-    let orders = Orders::read()?;
     root::first_file_systems()?;
     modules::load(modules::LIST)?;
+    if let Ok(init) = std::fs::read_to_string(IMAGE) {
+        return root::image(&init);
+    }
+    let orders = Orders::read()?;
     root::switch(&orders)?;
     loopback::up()?;
     run::drivers()?;

@@ -7,7 +7,10 @@ use rustix::mount::{
     MountFlags, MountPropagationFlags, mount, mount_bind, mount_change, mount_move,
 };
 use std::ffi::CString;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
 
 /// The tag under which the host shares its file system.
 const TAG: &str = "host";
@@ -93,6 +96,31 @@ pub(super) fn switch(orders: &Orders) -> Result<(), Failure> {
     let from = format!("{HOST}{}", orders.modules);
     mount_bind(&from, &modules).map_err(|e| failed(format!("bind {from}"), &e))?;
     enter()
+}
+
+/// The disk with the image.
+const DISK: &str = "/dev/vda";
+/// How long the disk may take to appear, at most.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Makes the image on the first disk the root, and its program `init` process 1. Returns only if
+/// that fails.
+pub(super) fn image(init: &str) -> Result<(), Failure> {
+    let end = Instant::now() + PATIENCE;
+    while !Path::new(DISK).exists() {
+        if Instant::now() > end {
+            return Err(failed("find the image", &DISK));
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    dir(ROOT)?;
+    mount(DISK, ROOT, "erofs", MountFlags::RDONLY, c"")
+        .map_err(|e| failed("mount the image", &e))?;
+    enter()?;
+    Err(failed(
+        format!("execute {init}"),
+        &Command::new(init).env_clear().exec(),
+    ))
 }
 
 /// Leaves the initramfs behind.

@@ -28,13 +28,11 @@ pub(super) fn build(
     let disk_count = plan.disks.len();
     let waits = plan.gdb_port.is_some();
     // The log of its disks tells each read error of a guest.
-    launch.args([
-        "--extended-status",
-        "--log-level",
-        "info,disk=warn",
-        "run",
-        "--disable-sandbox",
-    ]);
+    launch.args(["--extended-status", "--log-level", "info,disk=warn"]);
+    if !dialect.syslog {
+        launch.arg("--no-syslog");
+    }
+    launch.args(["run", "--disable-sandbox"]);
     vsock(&mut launch, plan.vsock);
     match plan.balloon {
         Balloon::PageReporting => launch.arg("--balloon-page-reporting"),

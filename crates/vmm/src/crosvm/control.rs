@@ -183,10 +183,15 @@ impl Control for Frontend {
         let Some(probe) = self.probe.get() else {
             return Ok(Vec::new());
         };
-        let exit = match probe.try_wait()? {
-            Some(ended) if !self.answered.swap(true, Ordering::AcqRel) => ended.exit,
-            _ => return Ok(Vec::new()),
+        // Only the thread that owns the VM asks.
+        if self.answered.load(Ordering::Acquire) {
+            return Ok(Vec::new());
+        }
+        let Some(ended) = probe.try_wait()? else {
+            return Ok(Vec::new());
         };
+        self.answered.store(true, Ordering::Release);
+        let exit = ended.exit;
         let mut said = Vec::new();
         read(probe, &mut said);
         let said = String::from_utf8_lossy(&said);

@@ -29,6 +29,9 @@ pub struct Dialect {
     pub display_service: bool,
     /// The backend of `--virtio-snd` that makes sounds.
     pub audio_backend: Option<&'static str>,
+    /// Whether there is a system log to write to. Where there is none, crosvm complains of that in
+    /// each of its processes; all that it says comes over its standard error, too.
+    pub syslog: bool,
     /// How a display is given.
     pub display: fn(&Display, Option<&Gpu>) -> Vec<String>,
 }
@@ -42,6 +45,7 @@ impl Dialect {
     /// | `--virt-cpufreq` | yes | - | yes | - |
     /// | `--device-tree-overlay` | yes | yes | yes | yes |
     /// | `--android-display-service` | yes | yes | - | - |
+    /// | `--no-syslog` | - | - | yes | yes |
     /// | `--virtio-snd` | aaudio | aaudio | - | - |
     /// | `--gpu-display` | yes | yes | as `--gpu=displays=[..]` | as `--gpu=displays=[..]` |
     #[must_use]
@@ -54,6 +58,7 @@ impl Dialect {
             virt_cpufreq: arm,
             device_tree: true,
             display_service: android,
+            syslog: android,
             audio_backend: android.then_some("aaudio"),
             display: if android {
                 super::devices::gpu_display

@@ -2,7 +2,9 @@
 //! `device`: a machine, emulated, with what this one may lack (KVM, the kernel's vsock for guests,
 //! binder), in which a command runs on the files of this one. `docs/device.md` describes it.
 
+mod early_boot;
 mod machine;
+pub(crate) mod on_device;
 mod orders;
 
 use crate::dist::{self, cargo_build};

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+//! `test --device`: the tests that need a device, in the device; then a boot before `/data`.
+
+use super::{Device, early_boot};
+use crate::place::{Place, cargo};
+use crate::steps::{output, step};
+use anyhow::{Context, Result};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// The test programs of the package `system-tests` that only a device can run in full.
+const DEVICE: [&str; 1] = ["device"];
+/// Those that run on any host with QEMU, and in the device with crosvm.
+const GUESTS: [&str; 4] = ["guests", "controls", "disks", "vsock"];
+/// How long one of them may take on a slow machine.
+const PATIENCE: Duration = Duration::from_secs(1800);
+
+/// Runs the tests whose names contain one of `filters`.
+pub(crate) fn run(place: Place, filters: &[String]) -> Result<()> {
+    let device = Device::prepare(place)?;
+    let crosvm = std::env::var_os("CROSVM").filter(|path| !path.is_empty());
+    let programs = step("build the device's tests", || {
+        DEVICE
+            .iter()
+            .chain(GUESTS.iter().filter(|_| crosvm.is_some()))
+            .map(|name| Ok((*name, program(name, &device.place)?)))
+            .collect::<Result<Vec<_>>>()
+    })?;
+    for (name, program) in programs {
+        let vmm = match &crosvm {
+            Some(crosvm) if GUESTS.contains(&name) => {
+                format!("VIRTMGR_VMM={} ", quote(&crosvm.to_string_lossy()))
+            }
+            _ => String::new(),
+        };
+        let filters: String = filters.iter().map(|filter| quote(filter) + " ").collect();
+        let command = format!(
+            "{vmm}{} {filters}--test-threads=1 --nocapture",
+            quote(&program.to_string_lossy())
+        );
+        step(&format!("device: tests of {name}"), || {
+            device.expect(&command, PATIENCE)
+        })?;
+    }
+    if filters.is_empty() {
+        step("device: boot before /data", || early_boot::run(&device))?;
+    }
+    Ok(())
+}
+
+/// Builds the system test `name` and returns its program.
+fn program(name: &str, place: &Place) -> Result<PathBuf> {
+    let mut command = cargo();
+    command
+        .args([
+            "test",
+            "--workspace",
+            "--exclude",
+            "virtmgr",
+            "--test",
+            name,
+        ])
+        .args(["--no-run", "--message-format=json"])
+        .current_dir(&place.workspace);
+    let messages = output(&mut command)?;
+    messages
+        .lines()
+        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
+        .find_map(|message| {
+            let is_it = message.pointer("/target/name")? == name;
+            let program = message.get("executable")?.as_str()?;
+            is_it.then(|| PathBuf::from(program))
+        })
+        .with_context(|| format!("Cargo names no program of the test {name}"))
+}
+
+/// `text` as one word of a shell's.
+fn quote(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_shell_takes_a_quoted_text_as_it_is() {
+        for text in ["a b", "it's", "$HOME `x` \"y\" \\", ""] {
+            let mut sh = std::process::Command::new("sh");
+            sh.args(["-c", &format!("printf %s {}", quote(text))]);
+            assert_eq!(output(&mut sh).unwrap(), text);
+        }
+    }
+}
