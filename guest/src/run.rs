@@ -5,9 +5,11 @@ use crate::cmdline::Program;
 use crate::devices;
 use crate::failure::{Failure, Kind};
 use crate::report::Report;
+use rustix::fs::Access;
 use rustix::io::Errno;
-use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, kill_process, wait};
+use rustix::process::{Pid, WaitOptions, WaitStatus, wait};
 use std::fs::File;
+use std::io::{self, Read};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
@@ -23,8 +25,12 @@ pub(crate) fn payload(program: &Program, log: File, report: &mut Report) -> Resu
             &e,
         )
     };
+    // The host hears of the start before the payload can say anything itself. Holding a payload that
+    // runs would interrupt its first system calls, so what can be known of it is found out before.
+    check(&program.path).map_err(|e| failed(&e))?;
     let errors = log.try_clone().map_err(|e| failed(&e))?;
     let input = devices::input().map_err(|e| failed(&e))?;
+    report.started();
     let child = Command::new(&program.path)
         .args(&program.args)
         .env_clear()
@@ -37,13 +43,21 @@ pub(crate) fn payload(program: &Program, log: File, report: &mut Report) -> Resu
         .process_group(0)
         .spawn()
         .map_err(|e| failed(&e))?;
-    let pid = Pid::from_child(&child);
-    // It runs. Hold it until the host knows, so that its own "ready" cannot come before "started";
-    // a payload that has ended in the meantime is not held, which is as well.
-    let _ = kill_process(pid, Signal::STOP);
-    report.started();
-    let _ = kill_process(pid, Signal::CONT);
-    reap_until(pid)
+    reap_until(Pid::from_child(&child))
+}
+
+/// Whether there is a program at `path`.
+fn check(path: &str) -> io::Result<()> {
+    if !std::fs::metadata(path)?.is_file() {
+        return Err(io::Error::other("it is not a file"));
+    }
+    rustix::fs::access(path, Access::EXEC_OK)?;
+    let mut head = [0; 4];
+    let length = File::open(path)?.read(&mut head)?;
+    if head == *b"\x7fELF" || head[..length].starts_with(b"#!") {
+        return Ok(());
+    }
+    Err(io::Error::other("it is neither an ELF file nor a script"))
 }
 
 /// Waits for children, of which most may be strangers' orphans, until `payload` has ended.
@@ -68,6 +82,25 @@ fn code(status: WaitStatus) -> i32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_programs_are_started() {
+        check("/bin/sh").unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("file");
+        let path = file.to_str().unwrap();
+        let says = |part: &str| {
+            let error = check(path).unwrap_err().to_string();
+            assert!(error.contains(part), "{error}");
+        };
+        says("No such file");
+        std::fs::write(&file, "no program").unwrap();
+        says("Permission denied");
+        use std::os::unix::fs::PermissionsExt;
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o755)).unwrap();
+        says("neither an ELF file nor a script");
+        assert!(check("/").unwrap_err().to_string().contains("not a file"));
+    }
 
     /// The codes of real processes, as the shell shows them.
     #[test]

@@ -180,7 +180,7 @@ mod tests {
     use super::*;
     use rustix::pipe::{PipeFlags, pipe_with};
 
-    fn dump(directory: &Path, kept: Option<&Path>, memory_mib: u32) -> (Ramdump, File) {
+    fn recorder(directory: &Path, kept: Option<&Path>, memory_mib: u32) -> (Ramdump, File) {
         let (read, write) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK).unwrap();
         let to = Destination {
             kept: kept.map(Path::to_owned),
@@ -200,7 +200,7 @@ mod tests {
     #[test]
     fn a_dump_is_kept_and_nothing_else() {
         let (vm, kept) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let (mut dump, mut guest) = self::dump(vm.path(), Some(kept.path()), 1);
+        let (mut dump, mut guest) = recorder(vm.path(), Some(kept.path()), 1);
         dump.pump();
         guest.write_all(b"core").unwrap();
         dump.pump();
@@ -212,9 +212,7 @@ mod tests {
         assert_eq!(std::fs::read(&left[0]).unwrap(), b"core of a kernel");
         assert!(left[0].to_string_lossy().contains("ramdump-77-"));
         // A guest that does not crash leaves nothing.
-        self::dump(vm.path(), Some(kept.path()), 1)
-            .0
-            .finish("vm", 78);
+        recorder(vm.path(), Some(kept.path()), 1).0.finish("vm", 78);
         assert_eq!(names(kept.path()).len(), 1);
         assert!(names(vm.path()).is_empty());
     }
@@ -222,7 +220,7 @@ mod tests {
     #[test]
     fn a_dump_that_never_ends_is_cut() {
         let vm = tempfile::tempdir().unwrap();
-        let (mut dump, mut guest) = self::dump(vm.path(), None, 1);
+        let (mut dump, mut guest) = recorder(vm.path(), None, 1);
         dump.most = 10_000;
         let mut written = 0;
         while dump.fd().is_some() {

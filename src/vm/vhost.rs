@@ -42,6 +42,8 @@ pub fn reserve(cid: u32) -> Result<Option<OwnedFd>, Error> {
 
 #[expect(unsafe_code, reason = "each ioctl is its own contract")]
 fn set_cid(device: impl AsFd, cid: u64) -> Result<(), Errno> {
-    // SAFETY: this request reads 64 bits, as the value has.
-    unsafe { ioctl(device, Setter::<SET_GUEST_CID, u64>::new(cid)) }
+    // SAFETY: this request takes the address of 64 bits to read, which a setter of u64 gives.
+    let request = unsafe { Setter::<SET_GUEST_CID, u64>::new(cid) };
+    // SAFETY: it changes nothing but the device that it is made on.
+    unsafe { ioctl(device, request) }
 }

@@ -135,7 +135,7 @@ fn a_guest_cannot_reach_anothers_service() {
         let demo = service(&full, &vm);
         let port = vm.cid();
         let stranger = start(&full, config(host, &[&format!("--knock={port}")]));
-        service(&full, &stranger);
+        let _ = service(&full, &stranger);
         let log = full.log();
         let knocked = format!("knock on {port}: closed");
         assert!(log.contains(&knocked), "{log}");

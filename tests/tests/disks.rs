@@ -9,12 +9,13 @@
 )]
 
 use avf_aidl::service::{DiskImage, Partition, VirtualMachineRawConfig};
-use rsbinder::ParcelFileDescriptor;
+use rsbinder::{ExceptionCode, ParcelFileDescriptor};
 use std::fs::{self, File, OpenOptions};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use system_tests::guest::{PATIENCE, config, service, start};
 use system_tests::host::{self, Host};
+use system_tests::refusal::expect;
 use vmclient::DeathReason;
 
 /// An ext4 file system of 8 MiB with a file in it.
@@ -121,6 +122,78 @@ fn two_writable_partitions() {
 fn two_read_only_partitions() {
     host::run("two_read_only_partitions", |host| {
         boots_with(host, false, false);
+    });
+}
+
+/// Makes a sparse image with Android's program.
+fn sparse(image: &Path) -> PathBuf {
+    let sparse = image.with_extension("sparse");
+    let made = Command::new("img2simg").arg(image).arg(&sparse).status();
+    assert!(
+        made.expect("img2simg (package android-sdk-libsparse-utils)")
+            .success()
+    );
+    let (folded, whole) = (fs::metadata(&sparse).unwrap(), fs::metadata(image).unwrap());
+    assert!(folded.len() < whole.len(), "nothing is left out of it");
+    sparse
+}
+
+#[test]
+fn android_sparse_images() {
+    host::run("android_sparse_images", |host| {
+        let partition_image = sparse(&file_system(host, "one", "content of one"));
+        // Data, a repeated word, zeros, data: what the format tells apart.
+        let mut bytes = vec![7; 8192];
+        bytes.extend([0; 16384]);
+        bytes.extend([1, 2, 3, 4].into_iter().cycle().take(8192));
+        bytes.extend((0..8192u32).map(|n| u8::try_from(n % 251).unwrap()));
+        let disk = host.scratch().join("disk");
+        fs::write(&disk, &bytes).unwrap();
+        let disk = sparse(&disk);
+        let mut config = config(host, &[]);
+        config.params = config
+            .params
+            .map(|params| params + " avf.mount=first:/first:ro");
+        config.disks = vec![
+            DiskImage {
+                partitions: vec![partition("first", &partition_image, false)],
+                ..Default::default()
+            },
+            DiskImage {
+                image: Some(ParcelFileDescriptor::new(File::open(&disk).unwrap())),
+                ..Default::default()
+            },
+        ];
+        let manager = host.early();
+        let vm = start(&manager, config);
+        let demo = service(&manager, &vm);
+        assert_eq!(demo.readFile("/first/file").unwrap(), b"content of one");
+        assert!(demo.readFile("/dev/vdb").unwrap() == bytes);
+        // What a guest writes would have no place.
+        for writable in [
+            DiskImage {
+                partitions: vec![partition("first", &partition_image, true)],
+                ..Default::default()
+            },
+            DiskImage {
+                image: partition("", &disk, true).image,
+                writable: true,
+                ..Default::default()
+            },
+        ] {
+            let config = VirtualMachineRawConfig {
+                name: host::VM.into(),
+                disks: vec![writable],
+                ..system_tests::guest::config(host, &[])
+            };
+            let full = host.manager("virtmgr");
+            expect(
+                &full,
+                config,
+                ExceptionCode::IllegalArgument,
+                &["disks[0]", "simg2img"],
+            );
+        }
     });
 }
 

@@ -70,7 +70,7 @@ fn numbers_and_texts() {
         });
         illegal(&["params", "NUL"], &|c| c.params = Some("a\0b".into()));
         illegal(&["params", "70000"], &|c| {
-            c.params = Some("x".repeat(70_000))
+            c.params = Some("x".repeat(70_000));
         });
         illegal(&["kernel", "bootloader"], &|c| c.kernel = None);
         illegal(&["kernel and bootloader"], &|c| {
@@ -290,16 +290,16 @@ fn files_of_the_wrong_kind() {
         let noise = scratch.join("noise");
         fs::write(&noise, b"QFI\xfb is not a kernel").unwrap();
         refused(host, ILLEGAL, &["kernel", "bzImage"], |c| {
-            c.kernel = fd(&noise)
+            c.kernel = fd(&noise);
         });
         let null = Path::new("/dev/null");
         for (kind, path) in [("directory", scratch.as_path()), ("device", null)] {
             let regular = "must be a regular file";
             refused(host, ILLEGAL, &["kernel: ", regular], |c| {
-                c.kernel = fd(path)
+                c.kernel = fd(path);
             });
             refused(host, ILLEGAL, &["initrd: ", regular], |c| {
-                c.initrd = fd(path)
+                c.initrd = fd(path);
             });
             refused(host, ILLEGAL, &["bootloader: ", regular], |c| {
                 c.kernel = None;
@@ -323,7 +323,7 @@ fn files_of_the_wrong_kind() {
             });
         }
         refused(host, ILLEGAL, &["kernel: ", "open for reading"], |c| {
-            c.kernel = write_only(&noise)
+            c.kernel = write_only(&noise);
         });
         refused(host, ILLEGAL, &["disks[0].image", "qcow2"], |c| {
             c.disks = vec![DiskImage {

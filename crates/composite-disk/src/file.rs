@@ -9,12 +9,10 @@ use std::os::unix::fs::{FileExt, FileTypeExt};
 use rustix::fs::{OFlags, fcntl_getfl};
 use thiserror::Error;
 
-const ANDROID_SPARSE_MAGIC: u32 = 0xed26_ff3a;
-const QCOW2_MAGIC: &[u8] = b"QFI\xfb";
-const COMPOSITE_MAGIC: &[u8] = b"composite_disk\x1d";
+use crate::composite::MAGIC as COMPOSITE_MAGIC;
+use crate::sparse;
 
-/// Bytes of the fixed header of an Android sparse image.
-const SPARSE_HEADER_LEN: usize = 28;
+const QCOW2_MAGIC: &[u8] = b"QFI\xfb";
 
 /// The format of a partition's file, and how large the partition in it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,13 +42,13 @@ pub enum FileError {
     /// A format for whole disks.
     #[error("the partition's file is a {0}; convert it to a raw image")]
     Format(&'static str),
-    /// The format is known, but the VMM cannot read it.
+    /// A sparse image leaves blocks out, so there is no place to write them to.
     #[error(
-        "the partition's file is an Android sparse image, which is not supported by this VMM; unfold it with simg2img"
+        "the partition is writable, but its file is an Android sparse image; unfold it with simg2img, or make the partition read-only"
     )]
-    Sparse,
-    /// The header of the sparse image makes no sense.
-    #[error("the partition's file has a broken Android sparse header ({0}); write the image again")]
+    WritableSparse,
+    /// The sparse image makes no sense.
+    #[error("the partition's file is a broken Android sparse image ({0}); write the image again")]
     SparseHeader(&'static str),
     /// The partition is writable, the descriptor is not.
     #[error(
@@ -83,7 +81,7 @@ impl Image {
     /// is an image of a whole disk (qcow2, or a composite disk) or a broken sparse image.
     pub fn detect(file: &File) -> Result<Self, FileError> {
         let size = raw_size(file)?;
-        let mut buffer = [0; SPARSE_HEADER_LEN];
+        let mut buffer = [0; sparse::HEADER_LEN];
         let start = read_start(file, &mut buffer).map_err(FileError::Read)?;
 
         if start.starts_with(QCOW2_MAGIC) {
@@ -92,22 +90,30 @@ impl Image {
         if start.starts_with(COMPOSITE_MAGIC) {
             return Err(FileError::Format("composite disk, which cannot be nested"));
         }
-        if start.starts_with(&ANDROID_SPARSE_MAGIC.to_le_bytes()) {
-            return sparse_size(start).map(|size| Self::AndroidSparse { size });
+        if start.starts_with(&sparse::MAGIC.to_le_bytes()) {
+            return sparse::Header::parse(start).map(|header| Self::AndroidSparse {
+                size: header.size(),
+            });
         }
         Ok(Self::Raw { size })
     }
 
-    /// Bytes of a partition whose file a VMM must be able to use as it is.
+    /// Bytes of the partition, as the guest sees it.
     ///
     /// # Errors
     ///
-    /// When the image is not raw.
-    pub fn raw_size(self) -> Result<u64, FileError> {
+    /// When a sparse image is to be `writable`.
+    pub fn size(self, writable: bool) -> Result<u64, FileError> {
         match self {
-            Self::Raw { size } => Ok(size),
-            Self::AndroidSparse { .. } => Err(FileError::Sparse),
+            Self::AndroidSparse { .. } if writable => Err(FileError::WritableSparse),
+            Self::Raw { size } | Self::AndroidSparse { size } => Ok(size),
         }
+    }
+
+    /// Whether it is an Android sparse image.
+    #[must_use]
+    pub fn is_sparse(self) -> bool {
+        matches!(self, Self::AndroidSparse { .. })
     }
 }
 
@@ -190,28 +196,4 @@ fn read_start<'a>(file: &File, buffer: &'a mut [u8]) -> io::Result<&'a [u8]> {
         }
     }
     Ok(&buffer[..filled])
-}
-
-/// Bytes of the unfolded image (Android's `sparse_format.h`): all fields are little-endian; block
-/// size is the u32 at 12, the number of blocks the u32 at 16.
-fn sparse_size(header: &[u8]) -> Result<u64, FileError> {
-    let field = |offset: usize| {
-        let bytes = header.get(offset..offset + 4)?;
-        Some(u32::from_le_bytes(bytes.try_into().ok()?))
-    };
-    if header.len() < SPARSE_HEADER_LEN {
-        return Err(FileError::SparseHeader("the file ends within it"));
-    }
-    let major = header.get(4..6);
-    if major != Some(&[1, 0][..]) {
-        return Err(FileError::SparseHeader("its major version is not 1"));
-    }
-    match (field(12), field(16)) {
-        (Some(block), Some(blocks)) if block > 0 && block % 4 == 0 => {
-            Ok(u64::from(block) * u64::from(blocks))
-        }
-        _ => Err(FileError::SparseHeader(
-            "its block size is no multiple of 4",
-        )),
-    }
 }

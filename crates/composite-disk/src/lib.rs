@@ -12,6 +12,7 @@
 //!   access mode.
 //! - [`composite()`] writes the file with which crosvm serves any list.
 //! - [`Image`] tells how large a partition's file is and refuses formats that are no partitions.
+//! - [`unfold`] says where the bytes of an Android sparse image are.
 //! - [`reopen`] gives a descriptor with exactly the access mode a partition needs.
 //!
 //! The table's bytes are written by this crate and not by a GPT crate: a VMM's disk has its first
@@ -25,11 +26,13 @@ mod composite;
 mod file;
 mod gpt;
 mod layout;
+mod sparse;
 mod vmdk;
 
 pub use composite::{Composite, CompositeError, CompositeFile, composite};
 pub use file::{FileError, Image, reopen};
 pub use layout::{Access, Component, Layout, LayoutError, Partition, Source};
+pub use sparse::{Extent, ExtentContent, MAX_EXTENTS, unfold};
 pub use vmdk::{Vmdk, VmdkError, VmdkFile, vmdk};
 
 /// Bytes of one sector; every LBA of the table counts in these.

@@ -31,7 +31,7 @@ fn raw_files_have_their_length() {
                 size: u64::from(size)
             }
         );
-        assert_eq!(image.raw_size().unwrap(), u64::from(size));
+        assert_eq!(image.size(true).unwrap(), u64::from(size));
     }
 }
 
@@ -62,7 +62,7 @@ fn a_nested_composite_disk_is_refused() {
 }
 
 #[test]
-fn sparse_images_have_their_unfolded_size_but_are_not_raw() {
+fn sparse_images_have_their_unfolded_size_but_cannot_be_written_to() {
     let mut header = vec![0x3a, 0xff, 0x26, 0xed, 1, 0, 0, 0, 28, 0, 12, 0];
     header.extend(4096u32.to_le_bytes());
     header.extend(2_000_000u32.to_le_bytes());
@@ -74,13 +74,9 @@ fn sparse_images_have_their_unfolded_size_but_are_not_raw() {
             size: 8_192_000_000
         }
     );
-    assert!(
-        image
-            .raw_size()
-            .unwrap_err()
-            .to_string()
-            .contains("not supported by this VMM")
-    );
+    assert!(image.is_sparse());
+    assert_eq!(image.size(false).unwrap(), 8_192_000_000);
+    assert!(matches!(image.size(true), Err(FileError::WritableSparse)));
 
     assert!(matches!(
         Image::detect(&file_of(&header[..20])),

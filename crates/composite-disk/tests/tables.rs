@@ -7,39 +7,15 @@
     reason = "a test may fail like this, also in what it calls"
 )]
 
+mod programs;
+
 use std::collections::HashSet;
 use std::io::Write as _;
-use std::process::Command;
 
 use composite_disk::{Component, Layout, LayoutError, Partition, Source};
+use programs::output_of;
 use proptest::prelude::*;
 use uuid::Uuid;
-
-/// A partition table program's output, or `None` where it is not installed.
-fn output_of(program: &str, arguments: &[&str], disk: &tempfile::NamedTempFile) -> Option<String> {
-    let path = format!(
-        "/usr/sbin:/sbin:{}",
-        std::env::var("PATH").unwrap_or_default()
-    );
-    let output = Command::new(program)
-        .args(arguments)
-        .arg(disk.path())
-        .env("PATH", path)
-        .output();
-    match output {
-        Ok(output) => {
-            let text =
-                String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
-            assert!(output.status.success(), "{program} {arguments:?}: {text}");
-            Some(text.into_owned())
-        }
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            println!("skipped: no {program} here");
-            None
-        }
-        Err(error) => panic!("{program}: {error}"),
-    }
-}
 
 fn partition(label: &str, size: u64, writable: bool) -> Partition {
     Partition {
@@ -97,13 +73,13 @@ fn check(partitions: &[Partition]) {
     let layout = Layout::with_disk_guid(partitions, disk_guid).unwrap();
     let disk = flatten(&layout);
 
-    if let Some(text) = output_of("sgdisk", &["--verify"], &disk) {
+    if let Some(text) = output_of("sgdisk", &["--verify"], &[disk.path()]) {
         assert!(text.contains("No problems found"), "{text}");
     }
-    if let Some(text) = output_of("sfdisk", &["--verify"], &disk) {
+    if let Some(text) = output_of("sfdisk", &["--verify"], &[disk.path()]) {
         assert!(text.contains("No errors detected"), "{text}");
     }
-    let Some(dump) = output_of("sfdisk", &["--dump"], &disk) else {
+    let Some(dump) = output_of("sfdisk", &["--dump"], &[disk.path()]) else {
         return;
     };
     let value = |name: &str| {
@@ -167,13 +143,13 @@ fn given_guids_and_longest_label() {
 fn backup_table_says_the_same() {
     let layout = Layout::new(&[partition("a", 5000, false), partition("b", 4096, true)]).unwrap();
     let disk = flatten(&layout);
-    let Some(before) = output_of("sfdisk", &["--dump"], &disk) else {
+    let Some(before) = output_of("sfdisk", &["--dump"], &[disk.path()]) else {
         return;
     };
     let mut broken = std::fs::read(disk.path()).unwrap();
     broken[512..0x4400].fill(0);
     std::fs::write(disk.path(), &broken).unwrap();
-    let after = output_of("sfdisk", &["--dump"], &disk).unwrap();
+    let after = output_of("sfdisk", &["--dump"], &[disk.path()]).unwrap();
     assert!(
         after.contains("primary GPT table is corrupt, but the backup appears OK"),
         "{after}"

@@ -2,6 +2,7 @@
 //! The segments of a disk, and what can be done to a range of it.
 
 use std::fs::File;
+use std::sync::Arc;
 
 use thiserror::Error;
 
@@ -17,6 +18,15 @@ pub enum Content {
         /// Whether the client may write here.
         writable: bool,
     },
+    /// A part of a file that others of the disk may be of, too. Never writable.
+    Part {
+        /// Open for reading.
+        file: Arc<File>,
+        /// The part's first byte in the file.
+        start: u64,
+    },
+    /// This pattern, again and again from the segment's start. Never writable.
+    Fill([u8; 4]),
     /// Zeros. Never writable.
     Zero,
 }
@@ -98,7 +108,10 @@ impl Disk {
             }
             let right = match content {
                 Content::Bytes(bytes) => bytes.len() as u64 == length,
-                Content::File { .. } | Content::Zero => true,
+                Content::Part { start, .. } => start
+                    .checked_add(length)
+                    .is_some_and(|end| i64::try_from(end).is_ok()),
+                Content::File { .. } | Content::Fill(_) | Content::Zero => true,
             };
             if !right || length == 0 {
                 return Err(SegmentError::Length { index, length });

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Read requests.
 
+use std::fs::File;
 use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
 use std::os::unix::net::UnixStream;
 
 use crate::disk::{Content, Piece, as_usize};
-use crate::pipe::Part;
-use crate::transmission::{Answer, MAX_REQUEST, SMALL_REQUEST, Server, ZEROS};
+use crate::pipe::{Part, Pipe};
+use crate::transmission::{Answer, MAX_REQUEST, Refusal, SMALL_REQUEST, Server, ZEROS};
 use crate::wire::{self, NbdError, REPLY_LEN, Request};
 
 impl Server {
@@ -49,8 +50,14 @@ impl Server {
             match self.disk.content(piece.segment) {
                 Content::Bytes(bytes) => data.copy_from_slice(part(bytes, piece)),
                 Content::Zero => data.fill(0),
+                Content::Fill(pattern) => repeat(*pattern, piece.start, data),
                 Content::File { file, .. } => {
                     if let Err(error) = file.read_exact_at(data, piece.start) {
+                        return Ok(Err(error.into()));
+                    }
+                }
+                Content::Part { file, start } => {
+                    if let Err(error) = file.read_exact_at(data, start + piece.start) {
                         return Ok(Err(error.into()));
                     }
                 }
@@ -82,32 +89,81 @@ impl Server {
                     (&self.socket).write_all(&ZEROS[..count])?;
                     count as u64
                 }
-                Content::File { file, .. } => {
-                    let part = match self.pipe.fill_from_file(file, piece, &mut self.buffer) {
-                        Ok(part) => part,
-                        Err(error) if header.is_some() => {
-                            return Ok(Err(error.into()));
-                        }
-                        // The client waits for data that do not exist, and nothing else can be
-                        // said to it: better no disk than wrong data.
-                        Err(error) => {
-                            return Err(io::Error::other(format!(
-                                "in the middle of a reply: {error}"
-                            )));
-                        }
-                    };
+                Content::Fill(pattern) => {
                     send_header(&self.socket, &mut header)?;
-                    match part {
-                        Part::Piped(count) => self.pipe.empty_into_socket(&self.socket, count)?,
-                        Part::Copied(count) => (&self.socket).write_all(&self.buffer[..count])?,
+                    let count = as_usize(piece.length).min(self.buffer.len());
+                    repeat(*pattern, piece.start, &mut self.buffer[..count]);
+                    (&self.socket).write_all(&self.buffer[..count])?;
+                    count as u64
+                }
+                Content::File { file, .. } => {
+                    let from = (file, piece);
+                    match send_part(
+                        &self.pipe,
+                        &self.socket,
+                        &mut self.buffer,
+                        from,
+                        &mut header,
+                    )? {
+                        Ok(count) => count,
+                        Err(refusal) => return Ok(Err(refusal)),
                     }
-                    part.length() as u64
+                }
+                Content::Part { file, start } => {
+                    let start = start + piece.start;
+                    let from = (&**file, Piece { start, ..piece });
+                    match send_part(
+                        &self.pipe,
+                        &self.socket,
+                        &mut self.buffer,
+                        from,
+                        &mut header,
+                    )? {
+                        Ok(count) => count,
+                        Err(refusal) => return Ok(Err(refusal)),
+                    }
                 }
             };
             offset += sent;
             length -= sent;
         }
         Ok(Ok(()))
+    }
+}
+
+/// Sends at least one byte of a piece of a file, behind the header if that is not sent yet, and
+/// returns how many. The results are those of [`Server::read`].
+fn send_part(
+    pipe: &Pipe,
+    mut socket: &UnixStream,
+    buffer: &mut [u8],
+    (file, piece): (&File, Piece),
+    header: &mut Option<[u8; REPLY_LEN]>,
+) -> io::Result<Result<u64, Refusal>> {
+    let part = match pipe.fill_from_file(file, piece, buffer) {
+        Ok(part) => part,
+        Err(error) if header.is_some() => return Ok(Err(error.into())),
+        // The client waits for data that do not exist, and nothing else can be said to it: better
+        // no disk than wrong data.
+        Err(error) => {
+            return Err(io::Error::other(format!(
+                "in the middle of a reply: {error}"
+            )));
+        }
+    };
+    send_header(socket, header)?;
+    match part {
+        Part::Piped(count) => pipe.empty_into_socket(socket, count)?,
+        Part::Copied(count) => socket.write_all(&buffer[..count])?,
+    }
+    Ok(Ok(part.length() as u64))
+}
+
+/// Fills `data`, which begins `start` bytes into a segment, with its pattern.
+fn repeat(mut pattern: [u8; 4], start: u64, data: &mut [u8]) {
+    pattern.rotate_left(as_usize(start % 4));
+    for chunk in data.chunks_mut(pattern.len()) {
+        chunk.copy_from_slice(&pattern[..chunk.len()]);
     }
 }
 

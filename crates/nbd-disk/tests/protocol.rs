@@ -172,6 +172,7 @@ fn a_file_that_cannot_be_written() {
         bytes: bytes.clone(),
         file: Some(file),
         writable: true,
+        start: None,
     }];
     let (_disk, mut client) = Client::connected(segments(&parts));
     for length in [512, 300_000, 1 << 20] {

@@ -47,6 +47,8 @@ pub(crate) struct Part {
     /// The file behind it, if there is one.
     pub(crate) file: Option<File>,
     pub(crate) writable: bool,
+    /// Where it begins in that file, if the file has more than it.
+    pub(crate) start: Option<u64>,
 }
 
 impl Part {
@@ -55,6 +57,7 @@ impl Part {
             bytes,
             file: None,
             writable: false,
+            start: None,
         }
     }
 
@@ -63,7 +66,28 @@ impl Part {
             file: Some(file_of(&bytes)),
             bytes,
             writable,
+            start: None,
         }
+    }
+
+    /// A part of a file, from its byte `start` on.
+    pub(crate) fn within(bytes: Vec<u8>, start: u16) -> Self {
+        let mut whole = vec![0xee; usize::from(start)];
+        whole.extend(&bytes);
+        whole.push(0xee);
+        Self {
+            file: Some(file_of(&whole)),
+            bytes,
+            writable: false,
+            start: Some(start.into()),
+        }
+    }
+
+    /// The word that it is made of, if it is made of one.
+    fn word(&self) -> Option<[u8; 4]> {
+        let word: [u8; 4] = self.bytes.get(..4)?.try_into().unwrap();
+        let is_it = self.bytes.chunks(4).all(|chunk| word.starts_with(chunk));
+        is_it.then_some(word)
     }
 }
 
@@ -79,6 +103,15 @@ pub(crate) fn parts() -> Vec<Part> {
     ]
 }
 
+/// The same, and what an unfolded image is made of.
+pub(crate) fn all_parts() -> Vec<Part> {
+    let mut parts = parts();
+    parts.insert(3, Part::within(pattern(6, 90_001), 777));
+    let word = [1, 2, 3, 4].into_iter().cycle();
+    parts.insert(4, Part::memory(word.take(70_003).collect()));
+    parts
+}
+
 pub(crate) fn segments(parts: &[Part]) -> Vec<Segment> {
     let mut offset = 0;
     parts
@@ -86,12 +119,22 @@ pub(crate) fn segments(parts: &[Part]) -> Vec<Segment> {
         .map(|part| {
             let length = part.bytes.len() as u64;
             let content = match &part.file {
-                Some(file) => Content::File {
-                    file: file.try_clone().unwrap(),
-                    writable: part.writable,
-                },
+                Some(file) => {
+                    let file = file.try_clone().unwrap();
+                    let writable = part.writable;
+                    match part.start {
+                        Some(start) => Content::Part {
+                            file: file.into(),
+                            start,
+                        },
+                        None => Content::File { file, writable },
+                    }
+                }
                 None if part.bytes.iter().all(|byte| *byte == 0) => Content::Zero,
-                None => Content::Bytes(part.bytes.clone()),
+                None => match part.word() {
+                    Some(word) => Content::Fill(word),
+                    None => Content::Bytes(part.bytes.clone()),
+                },
             };
             let segment = Segment {
                 offset,

@@ -30,7 +30,7 @@ pub(super) fn add(
             Disk::Image { image, writable } => {
                 let what = format!("disks[{index}].image");
                 (
-                    checked(&image, writable, what, abilities, directory)?.0,
+                    checked(&image, writable, &what, abilities, directory)?.0,
                     writable,
                 )
             }
@@ -61,13 +61,16 @@ fn invalid<E: StdError + Send + Sync + 'static>(what: String) -> impl FnOnce(E) 
 fn checked(
     image: &File,
     writable: bool,
-    what: String,
+    what: &str,
     abilities: &Abilities,
     directory: &Path,
 ) -> Result<(File, u64), Error> {
-    let image = composite_disk::reopen(image, writable).map_err(invalid(what.clone()))?;
-    let kind = Image::detect(&image).map_err(invalid(what.clone()))?;
-    let size = kind.raw_size().map_err(invalid(what.clone()))?;
+    let image = composite_disk::reopen(image, writable).map_err(invalid(what.to_owned()))?;
+    let kind = Image::detect(&image).map_err(invalid(what.to_owned()))?;
+    let size = kind.size(writable).map_err(invalid(what.to_owned()))?;
+    if kind.is_sparse() {
+        abilities.android_sparse(what, directory)?;
+    }
     Ok((image, size))
 }
 
@@ -87,7 +90,7 @@ fn composite(
         let (file, size) = checked(
             &partition.image,
             partition.writable,
-            what,
+            &what,
             abilities,
             directory,
         )?;

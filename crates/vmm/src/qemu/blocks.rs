@@ -3,19 +3,21 @@
 //!
 //! A disk of partitions is one GPT disk to the guest. If all partitions have the same access mode,
 //! QEMU itself puts the files together, by a VMDK descriptor. It cannot do that for files of both
-//! modes; such a disk is served by a thread of ours over an inherited socket.
+//! modes, and it cannot read Android sparse images; a disk with such is served by a thread of ours
+//! over an inherited socket.
 
 use super::chardev::add_fd;
 use crate::Error;
 use crate::launch::Launch;
 use crate::plan::{Disk, Partition};
-use composite_disk::{Access, Image, Layout, VmdkFile};
+use composite_disk::{Access, Extent, ExtentContent, Image, Layout, Source, VmdkFile};
 use nbd_disk::{Content, NbdDisk, Segment};
 use rustix::fs::MemfdFlags;
 use std::error::Error as StdError;
 use std::fs::File;
 use std::io::Write;
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 
 /// What serves a disk as long as the VM runs, if something of ours does.
 type Helper = Option<Box<dyn Send>>;
@@ -23,10 +25,7 @@ type Helper = Option<Box<dyn Send>>;
 /// Adds disk number `index`.
 pub(super) fn add(launch: &mut Launch, index: usize, disk: Disk) -> Result<Helper, Error> {
     let helper = match disk {
-        Disk::Image { image, writable } => {
-            add_image(launch, index, &image, writable)?;
-            None
-        }
+        Disk::Image { image, writable } => add_image(launch, index, &image, writable)?,
         Disk::Partitions(partitions) => add_partitions(launch, index, partitions)?,
     };
     launch.args(["-device", &format!("virtio-blk-pci,drive=disk{index}")]);
@@ -41,12 +40,21 @@ fn invalid<E: StdError + Send + Sync + 'static>(what: String) -> impl FnOnce(E) 
     }
 }
 
-fn add_image(launch: &mut Launch, index: usize, image: &File, writable: bool) -> Result<(), Error> {
+fn add_image(
+    launch: &mut Launch,
+    index: usize,
+    image: &File,
+    writable: bool,
+) -> Result<Helper, Error> {
     let what = || format!("disks[{index}].image");
     let image = composite_disk::reopen(image, writable).map_err(invalid(what()))?;
-    Image::detect(&image)
-        .and_then(Image::raw_size)
-        .map_err(invalid(what()))?;
+    let kind = Image::detect(&image).map_err(invalid(what()))?;
+    kind.size(writable).map_err(invalid(what()))?;
+    if kind.is_sparse() {
+        let mut segments = Vec::new();
+        unfold(&mut segments, image, &what())?;
+        return serve(launch, index, segments, false).map(Some);
+    }
     let set = add_fd(launch, image.into());
     launch.args([
         "-blockdev",
@@ -56,6 +64,29 @@ fn add_image(launch: &mut Launch, index: usize, image: &File, writable: bool) ->
             on_off(!writable)
         ),
     ]);
+    Ok(None)
+}
+
+/// Adds the ranges of a sparse image.
+fn unfold(segments: &mut Vec<Segment>, image: File, what: &str) -> Result<(), Error> {
+    let extents = composite_disk::unfold(&image).map_err(invalid(what.to_owned()))?;
+    let image = Arc::new(image);
+    let mut offset = segments.last().map_or(0, |last| last.offset + last.length);
+    for Extent { length, content } in extents {
+        segments.push(Segment {
+            offset,
+            length,
+            content: match content {
+                ExtentContent::File { start } => Content::Part {
+                    file: Arc::clone(&image),
+                    start,
+                },
+                ExtentContent::Fill(pattern) => Content::Fill(pattern),
+                ExtentContent::Zero => Content::Zero,
+            },
+        });
+        offset += length;
+    }
     Ok(())
 }
 
@@ -74,10 +105,13 @@ fn add_partitions(
         let what = || format!("disks[{index}] partition '{}'", partition.label);
         let file = composite_disk::reopen(&partition.image, partition.writable)
             .map_err(invalid(what()))?;
-        let size = Image::detect(&file)
-            .and_then(Image::raw_size)
-            .map_err(invalid(what()))?;
-        files.push(file);
+        let kind = Image::detect(&file).map_err(invalid(what()))?;
+        let size = kind.size(partition.writable).map_err(invalid(what()))?;
+        files.push(PartitionFile {
+            file,
+            is_sparse: kind.is_sparse(),
+            what: what(),
+        });
         parts.push(composite_disk::Partition {
             label: partition.label,
             size,
@@ -86,12 +120,19 @@ fn add_partitions(
         });
     }
     let layout = Layout::new(&parts).map_err(invalid(format!("disks[{index}]")))?;
-    match layout.access() {
-        Access::Mixed => add_nbd(launch, index, layout, files).map(Some),
-        Access::ReadOnly | Access::Writable => {
-            add_vmdk(launch, index, &layout, files).map(|()| None)
-        }
+    if layout.access() == Access::Mixed || files.iter().any(|file| file.is_sparse) {
+        add_nbd(launch, index, layout, files).map(Some)
+    } else {
+        add_vmdk(launch, index, &layout, files).map(|()| None)
     }
+}
+
+/// The file of a partition.
+struct PartitionFile {
+    file: File,
+    is_sparse: bool,
+    /// The field, for errors.
+    what: String,
 }
 
 /// The disk as a descriptor that QEMU reads: it opens the files itself.
@@ -99,7 +140,7 @@ fn add_vmdk(
     launch: &mut Launch,
     index: usize,
     layout: &Layout,
-    files: Vec<File>,
+    files: Vec<PartitionFile>,
 ) -> Result<(), Error> {
     let writable = layout.access() == Access::Writable;
     let failed = || format!("disks[{index}]");
@@ -109,7 +150,7 @@ fn add_vmdk(
     let footer = memfd("gpt-footer")?;
     let sets: Vec<i32> = files
         .into_iter()
-        .map(|file| add_fd(launch, file.into()))
+        .map(|partition| add_fd(launch, partition.file.into()))
         .collect();
     let reopen = |fd: &OwnedFd| -> Result<OwnedFd, Error> {
         let file = fd
@@ -164,33 +205,44 @@ fn add_nbd(
     launch: &mut Launch,
     index: usize,
     layout: Layout,
-    files: Vec<File>,
+    files: Vec<PartitionFile>,
 ) -> Result<Box<dyn Send>, Error> {
-    let mut files: Vec<Option<File>> = files.into_iter().map(Some).collect();
-    let segments = layout
-        .components
-        .into_iter()
-        .map(|component| Segment {
+    let writable = layout.access() != Access::ReadOnly;
+    let mut files: Vec<Option<PartitionFile>> = files.into_iter().map(Some).collect();
+    let mut segments = Vec::new();
+    for component in layout.components {
+        let content = match component.source {
+            Source::Header(bytes) | Source::Footer(bytes) => Content::Bytes(bytes),
+            Source::Zero => Content::Zero,
+            Source::Partition(number) => match files.get_mut(number).and_then(Option::take) {
+                Some(partition) if partition.is_sparse => {
+                    unfold(&mut segments, partition.file, &partition.what)?;
+                    continue;
+                }
+                Some(partition) => Content::File {
+                    file: partition.file,
+                    writable: component.writable,
+                },
+                // A layout has each partition once.
+                None => Content::Zero,
+            },
+        };
+        segments.push(Segment {
             offset: component.offset,
             length: component.length,
-            content: match component.source {
-                composite_disk::Source::Header(bytes) | composite_disk::Source::Footer(bytes) => {
-                    Content::Bytes(bytes)
-                }
-                composite_disk::Source::Zero => Content::Zero,
-                composite_disk::Source::Partition(number) => {
-                    match files.get_mut(number).and_then(Option::take) {
-                        Some(file) => Content::File {
-                            file,
-                            writable: component.writable,
-                        },
-                        // A layout has each partition once.
-                        None => Content::Zero,
-                    }
-                }
-            },
-        })
-        .collect();
+            content,
+        });
+    }
+    serve(launch, index, segments, writable)
+}
+
+/// Starts the server of a disk and adds the disk.
+fn serve(
+    launch: &mut Launch,
+    index: usize,
+    segments: Vec<Segment>,
+    writable: bool,
+) -> Result<Box<dyn Send>, Error> {
     let (server, socket) =
         NbdDisk::start(&format!("disk{index}"), segments).map_err(|e| Error::InvalidDisk {
             what: format!("disks[{index}]"),
@@ -199,7 +251,10 @@ fn add_nbd(
     let fd = launch.pass(socket);
     launch.args([
         "-blockdev",
-        &format!("driver=nbd,node-name=disk{index},server.type=fd,server.str={fd},export=disk"),
+        &format!(
+            "driver=nbd,node-name=disk{index},server.type=fd,server.str={fd},export=disk,read-only={}",
+            on_off(!writable)
+        ),
     ]);
     Ok(Box::new(server))
 }

@@ -150,10 +150,10 @@ fn vmm_files() -> Result<Vec<PathBuf>> {
     let mut files = libraries_of(&libraries);
     files.push(qemu);
     for name in FIRMWARE {
-        let places = FIRMWARE_PLACES
+        let mut places = FIRMWARE_PLACES
             .iter()
             .map(|place| Path::new(place).join(name));
-        let found = places.filter(|path| path.exists()).next();
+        let found = places.find(|path| path.exists());
         files.push(found.with_context(|| format!("QEMU's firmware {name} is missing"))?);
     }
     Ok(files)
