@@ -110,26 +110,21 @@ fn machine(launch: &mut Launch, arch: Arch, accel: Acceleration, plan: &Plan) {
 }
 
 fn boot(launch: &mut Launch, boot: Boot, host_params: Vec<String>) {
-    let (initrd, params) = match boot {
+    let (kernel, initrd, params) = match boot {
         Boot::Kernel {
             kernel,
             initrd,
             params,
-        } => {
-            let kernel = launch.pass(kernel.into());
-            launch.args(["-kernel", &format!("/proc/self/fd/{kernel}")]);
-            (initrd, params)
-        }
-        Boot::Bootloader {
-            image,
-            initrd,
-            params,
-        } => {
+        } => (kernel, initrd, params),
+        // It is told nothing: only kernels are.
+        Boot::Bootloader { image, .. } => {
             let image = launch.pass(image.into());
             launch.args(["-bios", &format!("/proc/self/fd/{image}")]);
-            (initrd, params)
+            return;
         }
     };
+    let kernel = launch.pass(kernel.into());
+    launch.args(["-kernel", &format!("/proc/self/fd/{kernel}")]);
     if let Some(initrd) = initrd {
         let initrd = launch.pass(initrd.into());
         launch.args(["-initrd", &format!("/proc/self/fd/{initrd}")]);

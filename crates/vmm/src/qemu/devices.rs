@@ -5,12 +5,24 @@
 use super::args::escape;
 use crate::Error;
 use crate::launch::Launch;
-use crate::plan::{Input, InputKind, Plan};
+use crate::plan::{Boot, Input, InputKind, Plan};
 
 /// Refuses what QEMU cannot do.
 pub(super) fn check(plan: &Plan) -> Result<(), Error> {
     let not_evdev = |input: &&Input| input.kind != InputKind::EvDev;
+    let (initrd, params) = match &plan.boot {
+        Boot::Kernel { .. } => (false, false),
+        Boot::Bootloader { initrd, params, .. } => (initrd.is_some(), !params.is_empty()),
+    };
     let refused = [
+        (
+            initrd,
+            "initrd with a bootloader: it hands one to kernels only; let the boot loader find it",
+        ),
+        (
+            params,
+            "params with a bootloader: it hands them to kernels only; let the boot loader find them",
+        ),
         (
             plan.protection.is_some(),
             "protectedVm: it has no protected VMs; use crosvm on a hypervisor that has them",
