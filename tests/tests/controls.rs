@@ -14,9 +14,12 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 use system_tests::guest::{PATIENCE, config, create, service, start};
 use system_tests::host::{self, Host};
+use system_tests::leftovers::processes;
 use vm_demo::IDemoService;
 use vmclient::{DeathReason, Manager, ManagerOptions, State, Stderr, VmInstance};
 
@@ -59,7 +62,7 @@ fn a_guest_that_is_suspended_and_resumed() {
         let pause = Duration::from_secs(3);
         let manager = host.early();
         let vm = start(&manager, config(host, &[]));
-        let demo = service(&manager, &vm);
+        let demo = Arc::new(service(&manager, &vm));
         let uptime = || {
             let text = String::from_utf8(demo.readFile("/proc/uptime").unwrap()).unwrap();
             let seconds = text.split(' ').next().unwrap().parse().unwrap();
@@ -69,9 +72,22 @@ fn a_guest_that_is_suspended_and_resumed() {
         let before = uptime();
         vm.binder().suspend().unwrap();
         assert_eq!(vm.state().unwrap(), State::Ready);
-        std::thread::sleep(pause);
+        // No answer comes while it stands still, and it comes when it goes on.
+        let calls = Arc::clone(&demo);
+        let (sender, answer) = mpsc::channel();
+        let caller = std::thread::spawn(move || sender.send(calls.addInteger(1, 2).unwrap()));
+        assert_eq!(answer.recv_timeout(pause), Err(RecvTimeoutError::Timeout));
         vm.binder().resume().unwrap();
+        assert_eq!(answer.recv_timeout(PATIENCE), Ok(3));
+        caller.join().unwrap().unwrap();
         let guest = uptime() - before;
+        if processes(&host.root)
+            .iter()
+            .any(|p| p.is_vmm() && p.command.contains("crosvm"))
+        {
+            println!("skipped: the clock of a guest of crosvm goes on while it is suspended");
+            return;
+        }
         // The guest's clock stood still meanwhile, however slow everything else was. It counts in
         // hundredths of a second.
         let lost = begin.elapsed() - guest;

@@ -34,6 +34,8 @@ pub(crate) enum End {
     Exit(i32),
     /// By this signal.
     Signal(i32),
+    /// Not at all: the machine itself crashed.
+    Crash,
 }
 
 /// A machine that has not been started.
@@ -111,10 +113,11 @@ impl Machine {
         }
         eprintln!("{}", last_lines(&text));
         ended?;
-        bail!(
-            "the device ended without a status; the end of its console is above, all of it in {}",
+        eprintln!(
+            "device: it ended without a status; the end of its console is above, all of it in {}",
             self.console.display()
-        )
+        );
+        Ok(End::Crash)
     }
 }
 
