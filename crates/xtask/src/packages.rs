@@ -20,7 +20,7 @@ pub(crate) const PACKING: [Need; 4] = [
 ];
 
 /// What the tests need: programs that check ours.
-pub(crate) const TESTING: [Need; 12] = [
+pub(crate) const TESTING: [Need; 17] = [
     ("xmllint", "libxml2-utils"),
     ("sgdisk", "gdisk"),
     ("sfdisk", "fdisk"),
@@ -33,6 +33,11 @@ pub(crate) const TESTING: [Need; 12] = [
     ("cpio", "cpio"),
     ("strace", "strace"),
     ("img2simg", "android-sdk-libsparse-utils"),
+    ("apksigner", "apksigner"),
+    ("fsverity", "fsverity"),
+    ("openssl", "openssl"),
+    ("zip", "zip"),
+    ("fdtoverlay", "device-tree-compiler"),
 ];
 
 /// What the emulated device needs, beside QEMU.

@@ -2,8 +2,8 @@
 //! crosvm as VMM: what Android runs.
 //!
 //! The order of its arguments is a contract: on x86 guests count on the PCI slots that follow from
-//! it. [`args`] has that order; what a platform's crosvm does not know is left out by the table in
-//! [`dialect`]; what a build may lack is asked once and answered by [`abilities`].
+//! it. `args` has that order; what a platform's crosvm does not know is left out by the table in
+//! `dialect`; what a build may lack is asked once and answered by `abilities`.
 
 mod abilities;
 mod args;
