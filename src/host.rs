@@ -3,12 +3,19 @@
 
 use rsproperties::{PropertyConfig, SystemProperties};
 use std::path::{Path, PathBuf};
+use std::sync::Once;
 
 /// The environment variable that names another root for files.
 pub const ROOT_VARIABLE: &str = "VIRTMGR_ROOT";
 
 /// Where Android keeps its properties.
 const PROPERTIES: &str = "/dev/__properties__";
+/// There if the kernel enforces SELinux rules, or could.
+const SELINUX: &str = "/sys/fs/selinux/enforce";
+/// The version of Android's interfaces.
+const SDK: &str = "ro.build.version.sdk";
+/// The version of a host that is no Android: newer than all that an APK may name.
+const NEWEST_SDK: u32 = 10_000;
 /// Whether guests may give memory back to this host.
 const MEMORY_RECLAIM: &str = "hypervisor.memory_reclaim.supported";
 /// Whether the hypervisor has protected VMs.
@@ -93,6 +100,14 @@ impl Host {
         )
     }
 
+    /// The version of Android's interfaces, by which a signature of an APK is chosen.
+    #[must_use]
+    pub fn sdk(&self) -> u32 {
+        self.property(SDK)
+            .and_then(|value| value.parse().ok())
+            .unwrap_or(NEWEST_SDK)
+    }
+
     /// What the hypervisor can do, as the properties say. Without properties it is an ordinary
     /// KVM, or none: guests may give memory back, and none is protected.
     #[must_use]
@@ -104,6 +119,19 @@ impl Host {
                 .property(PROTECTED_FIRMWARE)
                 .map(|path| self.path(&path)),
         }
+    }
+
+    /// Whether files have SELinux labels here. Without them no file is known to come from a trusted
+    /// place, so that there can be no protected VM; others need none. Said once.
+    pub fn say_whether_files_have_labels(&self) {
+        static SAID: Once = Once::new();
+        SAID.call_once(|| {
+            if !self.path(SELINUX).exists() {
+                log::info!(
+                    "this host has no SELinux: a protected VM would need files with labels, others do not"
+                );
+            }
+        });
     }
 
     /// The directory that stands for `/`.

@@ -14,9 +14,11 @@
 //! * [`vm`] holds a VM's life.
 #![deny(unsafe_code)]
 
+pub mod app_config;
 pub mod args;
 pub mod client;
 pub mod debug_policy;
+pub mod device_tree;
 pub mod host;
 pub mod logger;
 pub mod profile;

@@ -13,10 +13,22 @@ pub(crate) struct Options {
     /// `avf.noservice`: there is no manager to report to. Known even if the rest is wrong.
     pub(crate) noservice: bool,
     /// What to run, or why that is unknown.
-    pub(crate) program: Result<Program, Failure>,
+    pub(crate) payload: Result<Payload, Failure>,
 }
 
 /// What to run.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Payload {
+    /// A program that is named.
+    Program(Program),
+    /// `avf.app`: what the payload disk says.
+    App {
+        /// `avf.args`.
+        args: Vec<String>,
+    },
+}
+
+/// A program.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Program {
     /// `avf.payload`: an absolute path.
@@ -47,14 +59,15 @@ impl Options {
             .collect();
         Self {
             noservice: params.iter().any(|param| param == "avf.noservice"),
-            program: Program::parse(&params),
+            payload: Payload::parse(&params),
         }
     }
 }
 
-impl Program {
+impl Payload {
     fn parse(params: &[String]) -> Result<Self, Failure> {
         let mut path = None;
+        let mut app = None;
         let mut args = None;
         let mut mounts = Vec::new();
         for param in params {
@@ -80,27 +93,28 @@ impl Program {
                     )?;
                 }
                 ("avf.mount", Some(value)) => mounts.push(Mount::parse(param, value)?),
+                ("avf.app", None) => once(key, &mut app, ())?,
                 ("avf.noservice", None) => {}
                 _ => {
                     return Err(wrong(
                         param,
-                        "the init knows avf.payload=PATH, avf.args=A,B, \
+                        "the init knows avf.payload=PATH, avf.app, avf.args=A,B, \
                          avf.mount=LABEL:DIR[:ro|rw] and avf.noservice",
                     ));
                 }
             }
         }
-        let path = path.ok_or_else(|| {
-            Failure::new(
+        let args = args.unwrap_or_default();
+        match (path, app) {
+            (Some(path), None) => Ok(Self::Program(Program { path, args, mounts })),
+            (None, Some(())) if mounts.is_empty() => Ok(Self::App { args }),
+            (None, Some(())) => Err(wrong("avf.app", "it goes with no avf.mount")),
+            (Some(_), Some(())) => Err(wrong("avf.app", "it goes with no avf.payload")),
+            (None, None) => Err(Failure::new(
                 Kind::Config,
-                "no payload: give avf.payload=PATH among the kernel parameters",
-            )
-        })?;
-        Ok(Self {
-            path,
-            args: args.unwrap_or_default(),
-            mounts,
-        })
+                "no payload: give avf.payload=PATH or avf.app among the kernel parameters",
+            )),
+        }
     }
 }
 
@@ -163,11 +177,14 @@ mod tests {
     use proptest::prelude::*;
 
     fn program(line: &str) -> Program {
-        Options::parse(line).program.unwrap()
+        match Options::parse(line).payload.unwrap() {
+            Payload::Program(program) => program,
+            Payload::App { .. } => panic!("{line}"),
+        }
     }
 
     fn failure(line: &str) -> String {
-        let failure = Options::parse(line).program.unwrap_err();
+        let failure = Options::parse(line).payload.unwrap_err();
         assert_eq!(failure.kind, Kind::Config, "{failure}");
         failure.to_string()
     }
@@ -185,8 +202,8 @@ mod tests {
         };
         assert!(options.noservice);
         assert_eq!(
-            options.program.unwrap(),
-            Program {
+            options.payload.unwrap(),
+            Payload::Program(Program {
                 path: "/p/run".into(),
                 args: vec!["--exit=3".into(), "b".into()],
                 mounts: vec![
@@ -194,8 +211,16 @@ mod tests {
                     mount("code", "/c", false),
                     mount("x", "/y", false)
                 ],
-            }
+            })
         );
+    }
+
+    #[test]
+    fn an_app_has_arguments_at_most() {
+        for (line, args) in [("avf.app", &[][..]), ("avf.args=a,b avf.app", &["a", "b"])] {
+            let args = args.iter().map(ToString::to_string).collect();
+            assert_eq!(Options::parse(line).payload, Ok(Payload::App { args }));
+        }
     }
 
     #[test]
@@ -221,6 +246,15 @@ mod tests {
             ("avf.payload=/a avf.payload=/b", "given twice"),
             ("avf.payload=/a avf.args=b avf.args=c", "given twice"),
             (
+                "avf.payload=/a avf.app",
+                "avf.app: it goes with no avf.payload",
+            ),
+            (
+                "avf.app avf.mount=a:/b",
+                "avf.app: it goes with no avf.mount",
+            ),
+            ("avf.app avf.app", "given twice"),
+            (
                 "avf.payload=/a avf.mount=data",
                 "avf.mount=data: a mount is",
             ),
@@ -243,7 +277,7 @@ mod tests {
     #[test]
     fn noservice_holds_though_the_rest_is_wrong() {
         let options = Options::parse("avf.noservice avf.bogus");
-        assert!(options.noservice && options.program.is_err());
+        assert!(options.noservice && options.payload.is_err());
     }
 
     proptest! {

@@ -9,6 +9,10 @@ use vm_payload::ErrorCode;
 pub(crate) enum Kind {
     /// What the host asked for cannot be: parameters, payload, partitions.
     Config,
+    /// A payload is not what its idsig says.
+    Verification,
+    /// A payload is not the one that the instance knows.
+    Changed,
     /// The host cannot be reached.
     NoHost,
     /// Everything else.
@@ -20,6 +24,8 @@ impl Kind {
     pub(crate) fn reason(self) -> &'static str {
         match self {
             Self::Config => "MICRODROID_INVALID_PAYLOAD_CONFIG",
+            Self::Verification => "MICRODROID_PAYLOAD_VERIFICATION_FAILED",
+            Self::Changed => "MICRODROID_PAYLOAD_HAS_CHANGED",
             Self::NoHost => "MICRODROID_FAILED_TO_CONNECT_TO_VIRTUALIZATION_SERVICE",
             Self::Runtime => "MICRODROID_UNKNOWN_RUNTIME_ERROR",
         }
@@ -29,6 +35,8 @@ impl Kind {
     pub(crate) fn code(self) -> ErrorCode {
         match self {
             Self::Config => ErrorCode::PAYLOAD_INVALID_CONFIG,
+            Self::Verification => ErrorCode::PAYLOAD_VERIFICATION_FAILED,
+            Self::Changed => ErrorCode::PAYLOAD_CHANGED,
             Self::NoHost | Self::Runtime => ErrorCode::UNKNOWN,
         }
     }

@@ -2,11 +2,12 @@
 //! The init of a plain Linux guest that runs one payload and reports to the manager on the host.
 //!
 //! It is process 1 of an initramfs. In order: pseudo file systems ([`mounts`]), the kernel command
-//! line ([`cmdline`]), kernel modules ([`modules`]), the session with the host, partitions
-//! ([`partitions`]), the log device ([`devices`]), the payload ([`run`]); and power off, whatever
-//! happened. What fails goes to the host, to the failure line and to the console ([`report`]).
+//! line ([`cmdline`]), kernel modules ([`modules`]), the session with the host, the log device
+//! ([`devices`]), partitions ([`partitions`]) or a payload disk ([`app`]), the payload ([`run`]); and
+//! power off, whatever happened. What fails goes to the host, to the failure line and to the console ([`report`]).
 #![forbid(unsafe_code)]
 
+mod app;
 mod cmdline;
 mod devices;
 mod failure;
@@ -18,7 +19,7 @@ mod report;
 mod run;
 mod uevents;
 
-use cmdline::Options;
+use cmdline::{Options, Payload};
 use failure::{Failure, Kind};
 use report::Report;
 use rustix::system::{RebootCommand, reboot};
@@ -66,13 +67,17 @@ fn boot(report: &mut Report) -> Result<(), Failure> {
         report.connect(&uevents)?;
     }
     // Only now is there someone to tell what is wrong with the parameters.
-    let program = options.program?;
+    let payload = options.payload?;
+    let log = devices::log(&uevents)?;
+    report.log_to(&log)?;
+    let program = match payload {
+        Payload::Program(program) => program,
+        Payload::App { args } => app::prepare(args, &uevents, report)?,
+    };
     let mut mounted = Vec::new();
     for mount in &program.mounts {
         mounted.push(partitions::mount(mount, &uevents)?);
     }
-    let log = devices::log(&uevents)?;
-    report.log_to(&log)?;
     let code = run::payload(&program, log, report)?;
     report.finished(code);
     partitions::unmount(mounted, report);

@@ -65,20 +65,7 @@ pub(crate) fn mount(mount: &Mount, uevents: &Uevents) -> Result<String, Failure>
         dir,
         writable,
     } = mount;
-    let found = uevents.wait_for(PATIENCE, || find(Path::new(BLOCK), label))?;
-    let Some(device) = found else {
-        let have = labels(Path::new(BLOCK))?;
-        let have = have
-            .iter()
-            .map(|(label, _)| label.as_str())
-            .collect::<Vec<_>>()
-            .join(", ");
-        return Err(Failure::new(
-            Kind::Config,
-            format!("no partition is called {label:?}; the disks have: {have}"),
-        ));
-    };
-    let path = format!("/dev/{device}");
+    let path = wait_for(label, uevents)?;
     let failed = |what: &str, e: &dyn std::fmt::Display| {
         Failure::io(
             Kind::Config,
@@ -105,6 +92,24 @@ pub(crate) fn mount(mount: &Mount, uevents: &Uevents) -> Result<String, Failure>
     rustix::mount::mount(&path, dir, kind.name(), flags, None)
         .map_err(|e| failed(&format!("mount {} on {dir}", kind.name()), &e))?;
     Ok(dir.clone())
+}
+
+/// The path of the device of the partition called `label`, waiting for its disk if need be.
+pub(crate) fn wait_for(label: &str, uevents: &Uevents) -> Result<String, Failure> {
+    let found = uevents.wait_for(PATIENCE, || find(Path::new(BLOCK), label))?;
+    if let Some(device) = found {
+        return Ok(format!("/dev/{device}"));
+    }
+    let have = labels(Path::new(BLOCK))?;
+    let have = have
+        .iter()
+        .map(|(label, _)| label.as_str())
+        .collect::<Vec<_>>()
+        .join(", ");
+    Err(Failure::new(
+        Kind::Config,
+        format!("no partition is called {label:?}; the disks have: {have}"),
+    ))
 }
 
 /// Unmounts in reverse order, so that file systems are clean at power off.

@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `early_virtmgr`: no global service; VMs are declared in a list, with static CIDs.
 
+use crate::app_config::Apexes;
 use crate::client::Client;
 use crate::host::Host;
 use crate::profile::Capabilities;
 use crate::service::status::unsupported;
 use crate::vm::directory::sweep;
 use crate::vm::{self, Context, VmDirectory, Vms, vhost};
-use avf_aidl::service::{VirtualMachineDebugInfo, VirtualMachineRawConfig};
+use avf_aidl::service::VirtualMachineDebugInfo;
+use microdroid::PayloadConfig;
+use microdroid::apex::{ApexInfoList, CLASSPATH, Source};
 use rsbinder::BinderResult;
 use rustix::process::{Resource, Rlimit, setrlimit};
 use std::sync::Once;
@@ -21,7 +24,7 @@ pub const CAPABILITIES: Capabilities = Capabilities {
     network: false,
     device_assignment: false,
     vendor_modules: false,
-    multi_tenant: false,
+    multi_tenant: true,
 };
 
 /// Where the VMs' directories are.
@@ -49,6 +52,39 @@ pub fn lift_memory_lock_limit() {
 #[must_use]
 pub fn no_global_service(method: &str) -> String {
     format!("{NAME} doesn't support {method}")
+}
+
+/// APEXes as the system came with them: nothing newer can be had before /data is mounted.
+#[derive(Debug)]
+pub struct Selection;
+
+impl Selection {
+    /// The selection on a host.
+    #[must_use]
+    pub fn new(_host: &Host) -> Self {
+        Self
+    }
+}
+
+impl Apexes for Selection {
+    fn complete(&self, _list: &mut ApexInfoList, config: &PayloadConfig) -> Result<(), vm::Error> {
+        let unsupported = |what: &str| {
+            Err(vm::Error::Unsupported {
+                what: format!("{NAME} doesn't support {what} in a payload's configuration"),
+            })
+        };
+        if config.prefer_staged {
+            return unsupported("prefer_staged");
+        }
+        if config.apexes.iter().any(|apex| apex.name == CLASSPATH) {
+            return unsupported(CLASSPATH);
+        }
+        Ok(())
+    }
+
+    fn source(&self) -> Source {
+        Source::Preinstalled
+    }
 }
 
 /// A VM that its client may create.
@@ -90,7 +126,7 @@ impl Provider {
     ///
     /// # Errors
     /// If it is not declared, or for another executable.
-    pub fn authorize(&self, config: &VirtualMachineRawConfig) -> Result<Request, vm::Error> {
+    pub fn authorize(&self, name: &str, instance_id: &[u8; 64]) -> Result<Request, vm::Error> {
         let root = self.host.root();
         let executable = early_vms::ClientExecutable::of_process(self.client.pid(), root)
             .map_err(|e| vm::Error::EarlyVm(Box::new(e)))?;
@@ -110,13 +146,13 @@ impl Provider {
         for fault in list.faults() {
             log::warn!("{fault}");
         }
-        let vm = list.find(&config.name).map_err(early)?;
+        let vm = list.find(name).map_err(early)?;
         vm.check_executable(&executable).map_err(early)?;
-        if partition.is_vendor() && !config.instanceId.starts_with(&VENDOR_INSTANCE_ID) {
+        if partition.is_vendor() && !instance_id.starts_with(&VENDOR_INSTANCE_ID) {
             return Err(vm::Error::Invalid {
                 what: format!(
                     "instanceId: that of a client in partition {partition} must begin with FF FF FF FF, not {:02X?}",
-                    &config.instanceId[..VENDOR_INSTANCE_ID.len()]
+                    &instance_id[..VENDOR_INSTANCE_ID.len()]
                 ),
             });
         }

@@ -2,16 +2,20 @@
 //! `virtmgr`: CIDs and directories are handed out in this process, with locks that hold between
 //! processes, so that two managers never take the same.
 
+use crate::app_config::Apexes;
 use crate::client::Client;
 use crate::host::Host;
 use crate::profile::Capabilities;
 use crate::service::status::failure;
 use crate::vm::directory::{Error as DirectoryError, sweep};
 use crate::vm::{self, Context, VmDirectory, Vms, vhost};
-use avf_aidl::service::{VirtualMachineDebugInfo, VirtualMachineRawConfig};
+use avf_aidl::service::VirtualMachineDebugInfo;
+use microdroid::PayloadConfig;
+use microdroid::apex::{ApexInfoList, CLASSPATH, Source};
 use rsbinder::BinderResult;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::sync::Once;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -19,16 +23,18 @@ use std::sync::atomic::{AtomicU32, Ordering};
 pub const NAME: &str = "virtmgr";
 /// What it is for, in half a line.
 pub const ABOUT: &str = "manages the VMs of one client";
-/// None of these is there without the global service.
+/// Network and devices come from the global service.
 pub const CAPABILITIES: Capabilities = Capabilities {
     network: false,
     device_assignment: false,
-    vendor_modules: false,
-    multi_tenant: false,
+    vendor_modules: true,
+    multi_tenant: true,
 };
 
 /// The CIDs that are handed out.
 const CIDS: std::ops::RangeInclusive<u32> = 2048..=65535;
+/// The platform's tool that knows the class path.
+const DERIVE_CLASSPATH: &str = "/apex/com.android.sdkext/bin/derive_classpath";
 /// Where the VMs' directories of the superuser are.
 const DIRECTORIES: &str = "/run/virtmgr";
 
@@ -39,6 +45,56 @@ pub fn lift_memory_lock_limit() {}
 #[must_use]
 pub fn no_global_service(method: &str) -> String {
     format!("{NAME} doesn't support {method} without the global virtualization service")
+}
+
+/// APEXes as they are active.
+#[derive(Debug)]
+pub struct Selection {
+    derive_classpath: PathBuf,
+}
+
+impl Selection {
+    /// The selection on a host.
+    #[must_use]
+    pub fn new(host: &Host) -> Self {
+        Self {
+            derive_classpath: host.path(DERIVE_CLASSPATH),
+        }
+    }
+}
+
+impl Apexes for Selection {
+    fn complete(&self, list: &mut ApexInfoList, config: &PayloadConfig) -> Result<(), vm::Error> {
+        if config.apexes.iter().any(|apex| apex.name == CLASSPATH) {
+            list.mark_classpath(&class_path(&self.derive_classpath)?);
+        }
+        if config.prefer_staged {
+            log::warn!(
+                "prefer_staged: this manager cannot ask for staged APEXes; the active ones are taken"
+            );
+        }
+        Ok(())
+    }
+
+    fn source(&self) -> Source {
+        Source::Active
+    }
+}
+
+/// What the platform's tool prints of the class path.
+fn class_path(program: &Path) -> Result<String, vm::Error> {
+    let failed =
+        |e: io::Error| vm::Error::io(format!("run {} for {CLASSPATH}", program.display()), e);
+    let output = Command::new(program)
+        .arg("/proc/self/fd/1")
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit())
+        .output()
+        .map_err(failed)?;
+    if !output.status.success() {
+        return Err(failed(io::Error::other(output.status.to_string())));
+    }
+    String::from_utf8(output.stdout).map_err(|e| failed(io::Error::other(e)))
 }
 
 /// A VM that its client may create.
@@ -83,9 +139,9 @@ impl Provider {
     ///
     /// # Errors
     /// If it has no name.
-    pub fn authorize(&self, config: &VirtualMachineRawConfig) -> Result<Request, vm::Error> {
+    pub fn authorize(&self, name: &str, _instance_id: &[u8; 64]) -> Result<Request, vm::Error> {
         Ok(Request {
-            name: config.name.clone(),
+            name: name.to_owned(),
         })
     }
 

@@ -6,8 +6,9 @@
 //! | `NAME`, `ABOUT` | the program's name and purpose |
 //! | `CAPABILITIES` | what this profile can do for a VM at all |
 //! | `lift_memory_lock_limit` | how the limit on locked memory is lifted |
+//! | `Selection` | which APEXes a Microdroid gets |
 //! | `no_global_service` | the answer of a method that needs the global service |
-//! | `Provider` | who may have a VM, and its CID and directory |
+//! | `Provider`, `Request` | who may have a VM, and its CID and directory |
 
 #[cfg(early)]
 mod early;
@@ -19,7 +20,10 @@ use early as chosen;
 #[cfg(not(early))]
 use full as chosen;
 
-pub use chosen::{ABOUT, CAPABILITIES, NAME, Provider, lift_memory_lock_limit, no_global_service};
+pub use chosen::{
+    ABOUT, CAPABILITIES, NAME, Provider, Request, Selection, lift_memory_lock_limit,
+    no_global_service,
+};
 
 /// What a profile can do for a VM. A permission check that is not made never switches one on.
 #[derive(Debug, Clone, Copy)]

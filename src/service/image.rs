@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Writable images: the file that becomes an instance, a data or a raw partition of a guest.
+//! Files that clients have made for their guests: instance, data and raw partitions, and idsigs.
 
-use crate::service::status::{exception, failure};
+use crate::service::status::{chain, exception, failure};
 use avf_aidl::service::PartitionType;
 use rsbinder::{BinderResult, ExceptionCode, ParcelFileDescriptor, Status};
 use rustix::fs::{FileType, OFlags};
@@ -51,27 +51,63 @@ pub(super) fn initialize(
             "sizeBytes {size}: this type needs at least {ALIGNMENT}"
         )));
     }
-    let fd = image.as_ref().try_clone().map_err(|e| {
-        exception(
-            ExceptionCode::BadParcelable,
-            &format!("imageFd: it cannot be duplicated: {e}"),
-        )
-    })?;
-    let stat = rustix::fs::fstat(&fd).map_err(|e| failed("imageFd: stat", &e.into()))?;
-    if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
-        return Err(invalid("imageFd: it must be a regular file".into()));
-    }
-    let mode = rustix::fs::fcntl_getfl(&fd).map_err(|e| failed("imageFd: flags", &e.into()))?;
-    if mode & OFlags::ACCMODE == OFlags::RDONLY {
-        return Err(invalid("imageFd: it must be open for writing".into()));
-    }
-    let file = File::from(fd);
+    let file = regular("imageFd", image, OFlags::WRONLY)?;
     file.set_len(0)
         .map_err(|e| failed("imageFd: truncate", &e))?;
     file.set_len(size)
         .map_err(|e| failed("imageFd: set the size", &e))?;
     file.write_all_at(&head, 0)
         .map_err(|e| failed("imageFd: write", &e))
+}
+
+/// Makes the file behind `idsig` the idsig of the APK `input`, unless it is that already.
+///
+/// # Errors
+/// ILLEGAL_ARGUMENT if a descriptor is not that of a regular file, open as it must be; the default
+/// error if the APK is not signed, or reading or writing fails.
+pub(super) fn update_idsig(
+    input: &ParcelFileDescriptor,
+    idsig: &ParcelFileDescriptor,
+    sdk: u32,
+) -> BinderResult<()> {
+    let input = regular("inputFd", input, OFlags::RDONLY)?;
+    let mut idsig = regular("idsigFd", idsig, OFlags::RDWR)?;
+    let is_new = apk_idsig::update(&input, &mut idsig, sdk).map_err(|e| {
+        log::error!("createOrUpdateIdsigFile: {}", chain(&e));
+        failure(&e)
+    })?;
+    log::debug!("idsig {}", if is_new { "made" } else { "is up to date" });
+    Ok(())
+}
+
+/// The regular file behind a descriptor, which must be open for `access`.
+fn regular(field: &str, fd: &ParcelFileDescriptor, access: OFlags) -> BinderResult<File> {
+    let invalid = |text: &str| {
+        exception(
+            ExceptionCode::IllegalArgument,
+            &format!("{field}: it must be {text}"),
+        )
+    };
+    let fd = fd.as_ref().try_clone().map_err(|e| {
+        exception(
+            ExceptionCode::BadParcelable,
+            &format!("{field}: it cannot be duplicated: {e}"),
+        )
+    })?;
+    let stat = rustix::fs::fstat(&fd).map_err(|e| failed(&format!("{field}: stat"), &e.into()))?;
+    if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+        return Err(invalid("a regular file"));
+    }
+    let flags =
+        rustix::fs::fcntl_getfl(&fd).map_err(|e| failed(&format!("{field}: flags"), &e.into()))?;
+    let is_open = flags & OFlags::ACCMODE;
+    let suits = !flags.contains(OFlags::PATH) && (is_open == OFlags::RDWR || is_open == access);
+    match (suits, access) {
+        (true, _) => Ok(File::from(fd)),
+        (false, OFlags::RDONLY) => Err(invalid("open for reading")),
+        (false, OFlags::WRONLY) => Err(invalid("open for writing")),
+        (false, _) => Err(invalid("open for reading and writing")),
+    }
 }
 
 fn failed(what: &str, error: &io::Error) -> Status {

@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `IVirtualizationService`: what a client calls first.
 
+use crate::app_config::{self, Expanded};
 use crate::client::Client;
-use crate::debug_policy;
+use crate::debug_policy::DebugPolicy;
+use crate::device_tree::{self, Untrusted};
 use crate::host::Host;
-use crate::profile::{self, Provider};
+use crate::profile::{self, Provider, Request};
 use crate::service::{Machine, image, status};
 use crate::settings::Settings;
+use crate::vm::plan::Exempt;
 use crate::vm::{Destination, Instance, RunOptions, Vms, plan};
 use avf_aidl::service::{
     AssignableDevice, BnVirtualizationService, FEATURE_MULTI_TENANT, FEATURE_NETWORK,
@@ -59,27 +62,76 @@ impl VirtualizationService {
         config: &VirtualMachineConfig,
         files: plan::ConsoleFiles<'_>,
     ) -> Result<Arc<Instance>, crate::vm::Error> {
-        let config = plan::raw_config(config)?;
+        let (name, instance_id) = plan::identity(config);
+        let is_app = matches!(config, VirtualMachineConfig::AppConfig(_));
+        let request = self.authorize(config)?;
+        let policy = DebugPolicy::of(&self.host)?;
+        let expanded;
+        let (raw, trusted, wants_updatable) = match config {
+            VirtualMachineConfig::RawConfig(raw) => (raw, &[][..], false),
+            VirtualMachineConfig::AppConfig(app) => {
+                let apexes = profile::Selection::new(&self.host);
+                expanded = app_config::expand(app, &self.host, policy, &apexes)?;
+                let Expanded {
+                    raw,
+                    trusted,
+                    wants_updatable,
+                } = &expanded;
+                (raw, &trusted[..], *wants_updatable)
+            }
+        };
         let hypervisor = self.host.hypervisor();
-        plan::check_features(config, profile::CAPABILITIES, &hypervisor)?;
-        let request = self.provider.authorize(config)?;
-        let draft = plan::Draft::new(config, files, &hypervisor, request.is_vendor())?;
+        plan::check_features(raw, profile::CAPABILITIES, &hypervisor)?;
+        let exempt = match (request.is_vendor(), is_app) {
+            (true, _) => Exempt::Vendor,
+            (false, true) => Exempt::App,
+            (false, false) => Exempt::Raw,
+        };
+        let mut draft = plan::Draft::new(raw, files, &hypervisor, exempt)?;
+        let untrusted = Untrusted {
+            instance_id,
+            defer_rollback_protection: wants_updatable && self.is_updatable(),
+        };
+        draft.device_tree_overlay = Some(device_tree::overlay(&self.host, untrusted, trusted)?);
         let found = self.finder.vmm()?;
         let options = RunOptions {
             accel: found.accel,
-            boot_timeout: self.settings.boot_timeout(false, found.accel),
-            ramdump: self.ramdump()?,
+            boot_timeout: self.settings.boot_timeout(is_app, found.accel),
+            ramdump: self.ramdump(policy)?,
         };
-        self.vms.settle(&config.name);
+        self.vms.settle(name);
         let context = self.provider.context(request)?;
         self.vms.add(draft, context, &*found.vmm, options)
     }
 
+    /// Whether the client may have this VM, made of these files; asked before any file is opened.
+    fn authorize(&self, config: &VirtualMachineConfig) -> Result<Request, crate::vm::Error> {
+        let (name, instance_id) = plan::identity(config);
+        match config {
+            VirtualMachineConfig::RawConfig(raw) => {
+                plan::check_features(raw, profile::CAPABILITIES, &self.host.hypervisor())?;
+            }
+            VirtualMachineConfig::AppConfig(app) => {
+                app_config::check_features(app, profile::CAPABILITIES)?;
+            }
+        }
+        let request = self.provider.authorize(name, instance_id)?;
+        self.host.say_whether_files_have_labels();
+        plan::check_origin(config, &self.host, request.is_vendor())?;
+        Ok(request)
+    }
+
+    /// Whether a guest can leave rollback protection to Secretkeeper, which neither profile can
+    /// reach.
+    fn is_updatable(&self) -> bool {
+        false
+    }
+
     /// Where memory dumps go, if a setting or the host's policy wants them.
-    fn ramdump(&self) -> Result<Option<Destination>, crate::vm::Error> {
+    fn ramdump(&self, policy: DebugPolicy) -> Result<Option<Destination>, crate::vm::Error> {
         if let Some(directory) = &self.settings.ramdumps {
             Destination::check_directory(directory)?;
-        } else if !debug_policy::wants_ramdump(&self.host)? {
+        } else if !policy.ramdump {
             return Ok(None);
         }
         Ok(Some(Destination {
@@ -147,12 +199,10 @@ impl IVirtualizationService for VirtualizationService {
 
     fn createOrUpdateIdsigFile(
         &self,
-        _input: &ParcelFileDescriptor,
-        _idsig: &ParcelFileDescriptor,
+        input: &ParcelFileDescriptor,
+        idsig: &ParcelFileDescriptor,
     ) -> BinderResult<()> {
-        Err(status::unsupported(
-            "createOrUpdateIdsigFile is not supported yet",
-        ))
+        image::update_idsig(input, idsig, self.host.sdk())
     }
 
     fn debugListVms(&self) -> BinderResult<Vec<VirtualMachineDebugInfo>> {
@@ -166,20 +216,7 @@ impl IVirtualizationService for VirtualizationService {
     }
 
     fn getSupportedOSList(&self) -> BinderResult<Vec<String>> {
-        // An operating system is supported if the virtualization APEX has a base config for it.
-        let mut names: Vec<String> =
-            std::fs::read_dir(self.host.path("/apex/com.android.virt/etc"))
-                .into_iter()
-                .flatten()
-                .flatten()
-                .filter_map(|entry| {
-                    let name = entry.file_name().into_string().ok()?;
-                    let stem = name.strip_suffix(".json")?;
-                    stem.starts_with("microdroid").then(|| stem.to_owned())
-                })
-                .collect();
-        names.sort();
-        Ok(names)
+        Ok(app_config::supported(&self.host))
     }
 
     fn isFeatureEnabled(&self, feature: &str) -> BinderResult<bool> {
@@ -203,8 +240,7 @@ impl IVirtualizationService for VirtualizationService {
     }
 
     fn isUpdatableVmSupported(&self) -> BinderResult<bool> {
-        // It takes Secretkeeper, which neither profile can reach.
-        Ok(false)
+        Ok(self.is_updatable())
     }
 
     fn removeVmInstance(&self, _instance_id: &[u8; 64]) -> BinderResult<()> {

@@ -76,7 +76,7 @@ pub(super) fn prepare(
         gdb_port: draft.gdb_port,
         huge_pages: draft.huge_pages,
         boost_uclamp: draft.boost_uclamp,
-        device_tree_overlay: None,
+        device_tree_overlay: draft.device_tree_overlay,
         gpu: draft.gpu,
         display: draft.display,
         tap: None,

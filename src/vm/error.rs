@@ -41,6 +41,14 @@ pub enum Error {
     /// The host's debug policy cannot be understood.
     #[error(transparent)]
     DebugPolicy(#[from] crate::debug_policy::Error),
+    /// A file of this host's, or in the APK, is not what Microdroid needs.
+    #[error("{what}")]
+    Microdroid {
+        /// Which file, and where it was named.
+        what: String,
+        /// What is wrong with it.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// The client may not have this early VM.
     #[error("this early VM cannot be created")]
     EarlyVm(#[source] Box<dyn std::error::Error + Send + Sync>),

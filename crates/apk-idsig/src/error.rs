@@ -34,6 +34,14 @@ pub enum Error {
         "none of the signature algorithms {0:#x?} of the APK is known; sign it with RSA, ECDSA or DSA"
     )]
     Algorithms(Vec<u32>),
+    /// The file is not the one that the idsig was made for.
+    #[error("its root hash is {}, but the idsig has {}", hex(is), hex(wanted))]
+    Changed {
+        /// Its root hash.
+        is: Vec<u8>,
+        /// That of the idsig.
+        wanted: Vec<u8>,
+    },
     /// The file is no idsig.
     #[error("the idsig is broken: {0}; have it made again")]
     Idsig(&'static str),
@@ -49,4 +57,8 @@ impl Error {
     pub fn is_content(&self) -> bool {
         !matches!(self, Self::Io { .. })
     }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

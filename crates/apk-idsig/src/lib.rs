@@ -12,6 +12,7 @@
 //! - [`HashTree`] is the Merkle tree of a file, computed on all cores without loading the file.
 //! - [`Idsig`] reads and writes the file format; [`update`] makes one for an APK, or leaves one alone
 //!   that fits.
+//! - [`Verified`] reads a file whose root hash is known, and believes nothing that it has not hashed.
 //!
 //! An APK is read by position, so its descriptor's offset does not matter, and it may be hostile:
 //! every length in it is checked against what is there.
@@ -23,6 +24,7 @@ mod idsig;
 mod reader;
 mod signer;
 mod tree;
+mod verified;
 mod zip;
 
 pub use block::apk_digest;
@@ -30,6 +32,7 @@ pub use error::Error;
 pub use idsig::{HashingInfo, Idsig, MAX_FIELD, SigningInfo, update};
 pub use signer::{ApkDigest, SignatureAlgorithm};
 pub use tree::{BLOCK, HashTree};
+pub use verified::Verified;
 
 /// Compiles the example of the read-me file.
 #[cfg(doctest)]

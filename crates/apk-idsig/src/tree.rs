@@ -12,7 +12,7 @@ use std::thread;
 /// Bytes of a block of data and of hashes.
 pub const BLOCK: usize = 4096;
 /// Bytes of a hash.
-const HASH: usize = 32;
+pub(crate) const HASH: usize = 32;
 /// Bytes that are read at once: little enough to be still in a core's cache when they are hashed.
 const CHUNK: usize = 128 << 10;
 /// Bytes of a file for which another thread is worth its start.
@@ -65,7 +65,7 @@ impl HashTree {
 }
 
 /// A hasher that has taken the salt.
-fn salted(salt: &[u8]) -> Sha256 {
+pub(crate) fn salted(salt: &[u8]) -> Sha256 {
     let mut hasher = Sha256::new();
     if !salt.is_empty() {
         let mut padded = salt.to_vec();
@@ -75,7 +75,7 @@ fn salted(salt: &[u8]) -> Sha256 {
     hasher
 }
 
-fn hash(hasher: &Sha256, block: &[u8]) -> [u8; HASH] {
+pub(crate) fn hash(hasher: &Sha256, block: &[u8]) -> [u8; HASH] {
     let mut hasher = hasher.clone();
     hasher.update(block);
     hasher.finalize().into()

@@ -68,6 +68,12 @@ pub enum ApexError {
     /// It is no such list.
     #[error("the list of APEXes is not one: {0}")]
     Xml(String),
+    /// An APEX that a VM needs is not there.
+    #[error("APEX {name} is not an active one of this host")]
+    Missing {
+        /// Its name.
+        name: String,
+    },
     /// An APEX that a VM needs did not come with the system.
     #[error("APEX {name} is from {}: a VM's must be preinstalled on /system or /system_ext", path.display())]
     NotOfSystem {
@@ -183,7 +189,7 @@ pub struct Wanted<'a> {
 /// are active, that of the debugger if it may be debugged, and all that provide libraries.
 ///
 /// # Errors
-/// If one did not come with the system, or cannot be used as it is.
+/// If one that is named is not active, did not come with the system, or cannot be used as it is.
 pub fn select<'a>(
     list: &'a ApexInfoList,
     wanted: Wanted<'_>,
@@ -192,6 +198,16 @@ pub fn select<'a>(
         wanted.names.contains(&apex.name)
             || (apex.is_of_classpath && wanted.names.iter().any(|name| name == CLASSPATH))
     };
+    let is_there = |name: &String| {
+        name == CLASSPATH
+            || list
+                .apexes
+                .iter()
+                .any(|apex| apex.is_active && apex.name == *name)
+    };
+    if let Some(name) = wanted.names.iter().find(|name| !is_there(name)) {
+        return Err(ApexError::Missing { name: name.clone() });
+    }
     let mut selected: Vec<&ApexInfo> = list
         .apexes
         .iter()

@@ -37,14 +37,45 @@ pub enum ArchiveError {
     },
 }
 
+/// What can be read at any place.
+pub trait ReadAt {
+    /// How many bytes there are.
+    ///
+    /// # Errors
+    /// If that cannot be found out.
+    fn length(&self) -> io::Result<u64>;
+
+    /// Reads some bytes from `offset` on; none at the end.
+    ///
+    /// # Errors
+    /// If they cannot be read, or must not be trusted.
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
+}
+
+impl ReadAt for File {
+    fn length(&self) -> io::Result<u64> {
+        let metadata = self.metadata()?;
+        if metadata.is_file() {
+            return Ok(metadata.len());
+        }
+        // A block device has no size, but an end.
+        let mut file = self;
+        file.seek(SeekFrom::End(0))
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        FileExt::read_at(self, buffer, offset)
+    }
+}
+
 /// A part of a file from its start, with a position of its own.
-struct Part<'a> {
-    file: &'a File,
+struct Part<'a, F> {
+    file: &'a F,
     length: u64,
     at: u64,
 }
 
-impl Read for Part<'_> {
+impl<F: ReadAt> Read for Part<'_, F> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let left = self.length.saturating_sub(self.at);
         let most = usize::try_from(left)
@@ -56,7 +87,7 @@ impl Read for Part<'_> {
     }
 }
 
-impl Seek for Part<'_> {
+impl<F: ReadAt> Seek for Part<'_, F> {
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
         let at = match to {
             SeekFrom::Start(at) => Some(at),
@@ -68,21 +99,19 @@ impl Seek for Part<'_> {
     }
 }
 
-/// Copies the file `name` of the archive in the first `length` bytes of `apk` to `to`, if it has at
-/// most `most` bytes unpacked.
+/// Copies the file `name` of the archive `apk` to `to`, if it has at most `most` bytes unpacked.
 ///
 /// # Errors
 /// If there is no such file, it is too large, or the archive is broken.
 pub fn extract(
-    apk: &File,
-    length: u64,
+    apk: &impl ReadAt,
     name: &str,
     most: u64,
     mut to: impl Write,
 ) -> Result<(), ArchiveError> {
     let part = Part {
         file: apk,
-        length: archive_length(apk, length)?,
+        length: archive_length(apk)?,
         at: 0,
     };
     let mut archive = zip::ZipArchive::new(part).map_err(ArchiveError::Zip)?;
@@ -104,12 +133,17 @@ pub fn extract(
     Ok(())
 }
 
-/// Where the archive in the first `length` bytes of `file` ends: behind its last record come zeros
-/// only.
-fn archive_length(file: &File, length: u64) -> io::Result<u64> {
+/// Where the archive in `file` ends: behind its last record come zeros only.
+fn archive_length(file: &impl ReadAt) -> io::Result<u64> {
+    let length = file.length()?;
     let start = length.saturating_sub(MAX_TAIL);
-    let mut tail = vec![0; usize::try_from(length - start).unwrap_or(0)];
-    file.read_exact_at(&mut tail, start)?;
+    let mut tail = Vec::new();
+    let mut part = Part {
+        file,
+        length,
+        at: start,
+    };
+    part.read_to_end(&mut tail)?;
     let end = (0..=tail.len().saturating_sub(END_LEN))
         .rev()
         .find_map(|at| {
@@ -151,10 +185,9 @@ mod tests {
     fn files_are_found_in_front_of_padding() {
         for (padding, comment) in [(0, ""), (4095, ""), (1, "a comment"), (3000, "x")] {
             let file = apk(padding, comment);
-            let length = file.metadata().unwrap().len();
             for name in ["stored", "packed"] {
                 let mut bytes = Vec::new();
-                extract(&file, length, name, 10_000, &mut bytes).unwrap();
+                extract(&file, name, 10_000, &mut bytes).unwrap();
                 assert_eq!(bytes, [7; 10_000], "{name} {padding}");
             }
         }
@@ -163,13 +196,13 @@ mod tests {
     #[test]
     fn errors_say_what_is_missing() {
         let file = apk(0, "");
-        let length = file.metadata().unwrap().len();
         let error = |name, most| {
-            let result = extract(&file, length, name, most, io::sink());
+            let result = extract(&file, name, most, io::sink());
             result.unwrap_err().to_string()
         };
         assert!(error("other", 10_000).contains("no file \"other\""));
         assert!(error("packed", 9_999).contains("more than 9999"));
-        assert!(extract(&file, 100, "stored", 1, io::sink()).is_err());
+        file.set_len(100).unwrap();
+        assert!(extract(&file, "stored", 1, io::sink()).is_err());
     }
 }

@@ -4,11 +4,11 @@
 use serde::Deserialize;
 
 /// The configuration of a payload. Keys that are not listed are left to newer guests.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 pub struct PayloadConfig {
-    /// The guest's operating system.
+    /// The guest's operating system, if the payload cares.
     #[serde(default)]
-    pub os: Os,
+    pub os: Option<Os>,
     /// What is run.
     #[serde(default)]
     pub task: Option<Task>,
@@ -37,14 +37,6 @@ pub struct PayloadConfig {
 pub struct Os {
     /// Its name.
     pub name: String,
-}
-
-impl Default for Os {
-    fn default() -> Self {
-        Self {
-            name: "microdroid".into(),
-        }
-    }
 }
 
 /// What is run.
@@ -129,7 +121,7 @@ mod tests {
             "prefer_staged": true, "export_tombstones": true, "enable_authfs": true,
             "hugepages": true, "a_later_key": 1 }"#;
         let config = PayloadConfig::parse(text.as_bytes()).unwrap();
-        assert_eq!(config.os.name, "microdroid_gki");
+        assert_eq!(config.os.unwrap().name, "microdroid_gki");
         let task = config.task.unwrap();
         assert_eq!(
             (task.kind, task.command.as_str()),
@@ -137,8 +129,7 @@ mod tests {
         );
         assert!(config.prefer_staged && config.hugepages);
         let least = PayloadConfig::parse(b"{}").unwrap();
-        assert_eq!(least.os.name, "microdroid");
-        assert!(least.apexes.is_empty() && least.task.is_none());
+        assert_eq!(least, PayloadConfig::default());
     }
 
     #[test]

@@ -56,8 +56,21 @@ fn named_active_and_sorted() {
         apex("b", 1, "isActive=\"false\""),
         apex("d", 1, ""),
     ]);
-    let found = names(&list, &["c", "b", "a", "missing"], false, Source::Active);
+    let found = names(&list, &["c", "a"], false, Source::Active);
     assert_eq!(found, ["a@2=/data/apex/a.apex", "c@3=/data/apex/c.apex"]);
+    for missing in ["b", "missing"] {
+        let names = ["a".to_owned(), missing.to_owned()];
+        let wanted = Wanted {
+            names: &names,
+            is_debuggable: false,
+            source: Source::Active,
+        };
+        let error = select(&list, wanted).unwrap_err().to_string();
+        assert_eq!(
+            error,
+            format!("APEX {missing} is not an active one of this host")
+        );
+    }
 }
 
 #[test]

@@ -167,6 +167,15 @@ impl VmConfig {
         Ok(config)
     }
 
+    /// Takes absolute paths as below `root`: the directory that stands for `/`.
+    pub fn reroot(&mut self, root: &Path) {
+        for path in self.paths_mut() {
+            if let Ok(below) = path.strip_prefix("/") {
+                *path = root.join(below);
+            }
+        }
+    }
+
     fn paths_mut(&mut self) -> impl Iterator<Item = &mut PathBuf> {
         let (Boot::Kernel(boot) | Boot::Bootloader(boot)) = &mut self.boot;
         let on_disks = self

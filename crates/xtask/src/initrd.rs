@@ -20,8 +20,14 @@ const BOOT: [&str; 7] = [
     "virtio_balloon",
     "pvpanic_pci",
 ];
-/// The file systems whose modules are loaded only when one is mounted. A kernel may lack the last.
-const FILE_SYSTEMS: [(&str, bool); 3] = [("ext4", true), ("erofs", true), ("squashfs", false)];
+/// Modules that are loaded only when they are needed: file systems, and the device with the host's
+/// properties. A kernel may lack some.
+const ON_DEMAND: [(&str, bool); 4] = [
+    ("ext4", true),
+    ("erofs", true),
+    ("squashfs", false),
+    ("qemu_fw_cfg", false),
+];
 
 /// Where the init looks for lists of modules; see `guest/src/modules.rs`.
 const LISTS: &str = "lib/modules/avf-modules";
@@ -121,11 +127,11 @@ pub(crate) fn pack(init: &Path, payload: &Path, modules: Option<&Path>) -> Resul
     if let Some(dir) = modules {
         let tree = Tree::read(dir)?;
         let boot = archive.boot_modules(&tree, &BOOT)?;
-        for (name, required) in FILE_SYSTEMS {
+        for (name, required) in ON_DEMAND {
             match tree.resolve(&[name], &boot) {
                 Ok(modules) if modules.is_empty() => {}
                 Ok(modules) => archive.add_modules(&format!("{LISTS}-{name}.list"), &modules),
-                Err(_) if !required => println!("this kernel has no {name}: no guest can mount it"),
+                Err(_) if !required => println!("this kernel has no {name}: its guests do without"),
                 Err(error) => return Err(error),
             }
         }

@@ -3,6 +3,7 @@
 //! shell can write: its SELinux label says so. Without a label there is no proof.
 
 use crate::vm::Error;
+use microdroid::{IDSIG_PARTITION, INSTANCE_PARTITION, METADATA_PARTITION, STORAGE_PARTITION};
 use rustix::fs::fgetxattr;
 use rustix::io::Errno;
 use std::os::fd::AsFd;
@@ -20,14 +21,48 @@ const TRUSTED: [&str; 7] = [
     "virtualizationservice_data_file",
     "vendor_microdroid_file",
 ];
-/// Partitions that the guest itself verifies.
-const EXEMPT: [&str; 1] = ["vm-instance"];
+/// Which partitions of a protected VM may come from anywhere, because its guest verifies or
+/// encrypts them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exempt {
+    /// Those of a raw config: its instance.
+    Raw,
+    /// Those of an app config: also its storage, and what the manager or the client made for it.
+    App,
+    /// All: the vendor answers for its own files.
+    Vendor,
+}
+
+impl Exempt {
+    fn has(self, label: &str) -> bool {
+        match self {
+            Self::Vendor => true,
+            Self::Raw => label == INSTANCE_PARTITION,
+            Self::App => {
+                [
+                    INSTANCE_PARTITION,
+                    STORAGE_PARTITION,
+                    IDSIG_PARTITION,
+                    METADATA_PARTITION,
+                ]
+                .contains(&label)
+                    || label.starts_with(EXTRA_IDSIG)
+            }
+        }
+    }
+}
+
+/// What the partitions of further APKs' idsigs begin with.
+const EXTRA_IDSIG: &str = "extra-idsig-";
 
 /// Refuses files whose labels are not those of trusted places.
 ///
 /// # Errors
 /// [`Error::Untrusted`], naming the field.
-pub(super) fn check(boot: &Boot, disks: &[Disk]) -> Result<(), Error> {
+pub(super) fn check(boot: &Boot, disks: &[Disk], exempt: Exempt) -> Result<(), Error> {
+    if exempt == Exempt::Vendor {
+        return Ok(());
+    }
     let (first, initrd) = match boot {
         Boot::Kernel { kernel, initrd, .. } => (("kernel", kernel), initrd),
         Boot::Bootloader { image, initrd, .. } => (("bootloader", image), initrd),
@@ -41,7 +76,7 @@ pub(super) fn check(boot: &Boot, disks: &[Disk]) -> Result<(), Error> {
             continue;
         };
         for (index, partition) in partitions.iter().enumerate() {
-            if !EXEMPT.contains(&partition.label.as_str()) {
+            if !exempt.has(&partition.label) {
                 check_file(
                     &format!(
                         "disks[{number}].partitions[{index}].image ('{}')",
@@ -111,6 +146,66 @@ mod tests {
         for bad in ["", "u:object_r:system_file", "a:b::s0"] {
             assert_eq!(selinux_type(bad), None, "{bad}");
         }
+    }
+
+    #[test]
+    fn what_the_guest_verifies_is_exempt() {
+        for (label, raw, app) in [
+            ("vm-instance", true, true),
+            ("encryptedstore", false, true),
+            ("microdroid-apk-idsig", false, true),
+            ("payload-metadata", false, true),
+            ("extra-idsig-12", false, true),
+            ("extra-apk-12", false, false),
+            ("microdroid-apk", false, false),
+            ("microdroid-apex-0", false, false),
+        ] {
+            assert_eq!(Exempt::Raw.has(label), raw, "{label}");
+            assert_eq!(Exempt::App.has(label), app, "{label}");
+        }
+    }
+
+    /// Real labels, as only the superuser may write them.
+    #[test]
+    fn labels_decide_about_every_file() {
+        let labelled = |name: &str| {
+            let file = tempfile::tempfile().unwrap();
+            let context = format!("u:object_r:{name}:s0\0");
+            let flags = rustix::fs::XattrFlags::empty();
+            rustix::fs::fsetxattr(&file, ATTRIBUTE, context.as_bytes(), flags).map(|()| file)
+        };
+        let Ok(trusted) = labelled("apk_data_file") else {
+            println!("skipped: no labels can be written here");
+            return;
+        };
+        check_file("kernel", &trusted).unwrap();
+        let error = check_file("kernel", labelled("app_data_file").unwrap()).unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .starts_with("kernel: its SELinux type is app_data_file")
+        );
+        let boot = || Boot::Kernel {
+            kernel: trusted.try_clone().unwrap(),
+            initrd: None,
+            params: String::new(),
+        };
+        let disk = |label: &str| {
+            vec![Disk::Partitions(vec![vmm::plan::Partition {
+                label: label.into(),
+                image: labelled("app_data_file").unwrap(),
+                writable: false,
+                guid: None,
+            }])]
+        };
+        check(&boot(), &disk("extra-idsig-0"), Exempt::App).unwrap();
+        check(&boot(), &disk("extra-apk-0"), Exempt::Vendor).unwrap();
+        let error = check(&boot(), &disk("extra-apk-0"), Exempt::App).unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .starts_with("disks[0].partitions[0].image ('extra-apk-0')")
+        );
     }
 
     #[test]

@@ -5,6 +5,10 @@
 mod devices;
 mod disks;
 mod labels;
+mod origin;
+
+pub use labels::Exempt;
+pub use origin::check as check_origin;
 
 use crate::host::Hypervisor;
 use crate::profile::Capabilities;
@@ -66,6 +70,8 @@ pub struct Draft {
     pub audio: Option<Audio>,
     /// Whether there is a USB controller.
     pub usb: bool,
+    /// Properties for the guest, as a device-tree overlay.
+    pub device_tree_overlay: Option<File>,
     /// Which device console input goes to.
     pub console_input: ConsoleInput,
     /// The client's descriptor for console output.
@@ -85,16 +91,12 @@ pub fn name(config: &VirtualMachineConfig) -> &str {
     }
 }
 
-/// The raw config in `config`.
-///
-/// # Errors
-/// [`Error::Unsupported`] for an app config.
-pub fn raw_config(config: &VirtualMachineConfig) -> Result<&VirtualMachineRawConfig, Error> {
+/// The VM's name and instance id in `config`.
+#[must_use]
+pub fn identity(config: &VirtualMachineConfig) -> (&str, &[u8; 64]) {
     match config {
-        VirtualMachineConfig::RawConfig(raw) => Ok(raw),
-        VirtualMachineConfig::AppConfig(_) => Err(Error::Unsupported {
-            what: "appConfig is not supported yet: give a rawConfig".into(),
-        }),
+        VirtualMachineConfig::RawConfig(raw) => (&raw.name, &raw.instanceId),
+        VirtualMachineConfig::AppConfig(app) => (&app.name, &app.instanceId),
     }
 }
 
@@ -133,8 +135,8 @@ pub fn check_features(
 }
 
 impl Draft {
-    /// Checks `config` and takes duplicates of its descriptors. `is_vendor` tells whether the client
-    /// is on a partition of the vendor's.
+    /// Checks `config` and takes duplicates of its descriptors. `exempt` says which partitions may
+    /// come from anywhere.
     ///
     /// # Errors
     /// [`Error::Invalid`], [`Error::BadParcelable`], [`Error::Forbidden`] or [`Error::Untrusted`],
@@ -143,7 +145,7 @@ impl Draft {
         config: &VirtualMachineRawConfig,
         files: ConsoleFiles<'_>,
         hypervisor: &Hypervisor,
-        is_vendor: bool,
+        exempt: Exempt,
     ) -> Result<Self, Error> {
         check_name(&config.name)?;
         check_platform_version(&config.platformVersion)?;
@@ -158,9 +160,8 @@ impl Draft {
             .enumerate()
             .map(|(index, image)| disks::disk(index, image))
             .collect::<Result<_, _>>()?;
-        // The vendor answers for its own files.
-        if config.protectedVm && !is_vendor {
-            labels::check(&boot, &disks)?;
+        if config.protectedVm {
+            labels::check(&boot, &disks, exempt)?;
         }
         let has_balloon = hypervisor.memory_reclaim && !config.noBalloon;
         Ok(Self {
@@ -188,6 +189,7 @@ impl Draft {
             inputs: devices::inputs(&config.inputDevices)?,
             audio: config.audioConfig.as_ref().and_then(devices::audio),
             usb: config.usbConfig.as_ref().is_some_and(|usb| usb.controller),
+            device_tree_overlay: None,
             console_input: console_input(config.consoleInputDevice.as_deref())?,
             console_out: optional("consoleOutFd", files.console_out)?,
             console_in: optional("consoleInFd", files.console_in)?,
@@ -315,7 +317,8 @@ fn check_platform_version(version: &str) -> Result<(), Error> {
         })
 }
 
-fn duplicate(field: &str, fd: &ParcelFileDescriptor) -> Result<OwnedFd, Error> {
+/// A descriptor of our own for what the client gave as `field`.
+pub(crate) fn duplicate(field: &str, fd: &ParcelFileDescriptor) -> Result<OwnedFd, Error> {
     fd.as_ref().try_clone().map_err(|e| Error::BadParcelable {
         what: format!("{field}: its descriptor cannot be duplicated: {e}"),
     })

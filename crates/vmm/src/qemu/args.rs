@@ -16,6 +16,9 @@ const SANDBOX: &str = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resour
 /// MiB that the guest's kernel sets aside for writing a dump of its memory.
 const RAMDUMP_MIB: u32 = 17;
 
+/// The item of the firmware configuration device that has the guest's device-tree overlay.
+const OVERLAY: &str = "opt/avf/device-tree-overlay";
+
 pub(super) fn build(
     program: &Path,
     arch: Arch,
@@ -45,6 +48,12 @@ pub(super) fn build(
         host_params.insert(0, format!("crashkernel={RAMDUMP_MIB}M"));
     }
     boot(&mut launch, plan.boot, host_params);
+    if let Some(overlay) = plan.device_tree_overlay {
+        // Most of QEMU's guests have no device tree, and none of them applies an overlay.
+        let overlay = launch.pass(overlay.into());
+        let item = format!("name={OVERLAY},file=/proc/self/fd/{overlay}");
+        launch.args(["-fw_cfg", &item]);
+    }
     // The order of devices is the order of their PCI slots: console and vsock first, so that the
     // number of disks does not move them.
     consoles(&mut launch, arch, plan.consoles)?;

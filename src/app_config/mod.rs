@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: Apache-2.0
+//! From an app config to the raw config that it stands for: the system's description of Microdroid,
+//! with the client's settings and with disks for its instance and its payload.
+
+mod base;
+mod payload;
+mod vendor;
+
+pub(crate) use base::supported;
+pub use payload::Apexes;
+
+use crate::debug_policy::DebugPolicy;
+use crate::host::Host;
+use crate::profile::Capabilities;
+use crate::vm::Error;
+use crate::vm::plan::duplicate;
+use avf_aidl::service::app_config::{CustomConfig, DebugLevel};
+use avf_aidl::service::{DiskImage, Partition, VirtualMachineAppConfig, VirtualMachineRawConfig};
+use microdroid::{INSTANCE_PARTITION, STORAGE_PARTITION, VENDOR_PARTITION};
+use rsbinder::ParcelFileDescriptor;
+use std::error::Error as StdError;
+use std::fs::File;
+
+/// Tells the guest that it has a vendor partition.
+const MOUNT_VENDOR: &str = "androidboot.microdroid.mount_vendor=1";
+/// Lets the guest's kernel speak where the debug level alone would not.
+const SHOW_LOG: &str = "printk.devkmsg=on console=hvc0";
+
+/// A VM's raw config, and what it has beside.
+#[derive(Debug)]
+pub struct Expanded {
+    /// The raw config.
+    pub raw: VirtualMachineRawConfig,
+    /// Properties that the host vouches for.
+    pub trusted: Vec<(&'static str, String)>,
+    /// Whether the client wants a VM that can be updated without losing its secrets.
+    pub wants_updatable: bool,
+}
+
+/// Refuses what this profile cannot do, by the field's name, before any file is opened.
+///
+/// # Errors
+/// [`Error::Unsupported`].
+pub fn check_features(app: &VirtualMachineAppConfig, can: Capabilities) -> Result<(), Error> {
+    let program = crate::profile::NAME;
+    let custom = app.customConfig.as_ref();
+    let has = |get: fn(&CustomConfig) -> bool| custom.is_some_and(get);
+    let refused = [
+        (
+            "customConfig.vendorImage",
+            !can.vendor_modules && has(|custom| custom.vendorImage.is_some()),
+        ),
+        (
+            "customConfig.customKernelImage",
+            !can.vendor_modules && has(|custom| custom.customKernelImage.is_some()),
+        ),
+        (
+            "extra APKs",
+            !can.multi_tenant && !app.extraIdsigs.is_empty(),
+        ),
+    ];
+    match refused.into_iter().find(|(_, asked)| *asked) {
+        Some((field, _)) => Err(Error::Unsupported {
+            what: format!("{program} doesn't support {field}"),
+        }),
+        None => Ok(()),
+    }
+}
+
+/// Makes the raw config of `app`.
+///
+/// # Errors
+/// If a field has a wrong value, or a file of the host or in the APK cannot be used.
+pub fn expand(
+    app: &VirtualMachineAppConfig,
+    host: &Host,
+    policy: DebugPolicy,
+    apexes: &dyn Apexes,
+) -> Result<Expanded, Error> {
+    let debug = match app.debugLevel {
+        DebugLevel::NONE => false,
+        DebugLevel::FULL => true,
+        DebugLevel(other) => {
+            return Err(invalid(format!(
+                "debugLevel {other}: it must be NONE (0) or FULL (1)"
+            )));
+        }
+    };
+    let config = payload::Config::of(app, host)?;
+    let os = os_name(app, &config)?;
+    let huge_pages = app.hugePages || config.huge_pages();
+    let mut raw = base::load(host, os, debug)?;
+    let mut params = vec![raw.params.take().unwrap_or_default()];
+    let mut trusted = Vec::new();
+    let mut wants_updatable = true;
+    if let Some(custom) = &app.customConfig {
+        customize(&mut raw, custom, debug)?;
+        wants_updatable = custom.wantUpdatable;
+        params.extend(custom.extraKernelCmdlineParams.iter().cloned());
+        if let Some(image) = &custom.vendorImage {
+            let file = open("customConfig.vendorImage", image)?;
+            trusted.push((vendor::DIGEST, vendor::root_digest(&file)?));
+            params.push(MOUNT_VENDOR.into());
+            raw.disks
+                .push(disk(vec![partition(VENDOR_PARTITION, file, false)]));
+        }
+    }
+    if policy.log && !debug {
+        params.push(SHOW_LOG.into());
+    }
+    raw.disks.push(instance_disk(app)?);
+    let is_debuggable = debug || policy.adb;
+    raw.disks
+        .push(payload::disk(app, config, host, apexes, is_debuggable)?);
+    params.retain(|param| !param.is_empty());
+    Ok(Expanded {
+        raw: VirtualMachineRawConfig {
+            name: app.name.clone(),
+            instanceId: app.instanceId,
+            params: Some(params.join(" ")),
+            protectedVm: app.protectedVm,
+            memoryMib: match app.memoryMib {
+                0 => raw.memoryMib,
+                mib => mib,
+            },
+            cpuTopology: app.cpuTopology,
+            hugePages: huge_pages,
+            boostUclamp: app.boostUclamp,
+            ..raw
+        },
+        trusted,
+        wants_updatable,
+    })
+}
+
+fn customize(
+    raw: &mut VirtualMachineRawConfig,
+    custom: &CustomConfig,
+    debug: bool,
+) -> Result<(), Error> {
+    if custom.gdbPort != 0 && !debug {
+        return Err(Error::Forbidden {
+            what: "customConfig.gdbPort: a VM with debugLevel NONE cannot be debugged".into(),
+        });
+    }
+    raw.gdbPort = custom.gdbPort;
+    raw.devices.clone_from(&custom.devices);
+    raw.networkSupported = custom.networkSupported;
+    if let Some(kernel) = &custom.customKernelImage {
+        let file = open("customConfig.customKernelImage", kernel)?;
+        raw.kernel = Some(ParcelFileDescriptor::new(file));
+        raw.bootloader = None;
+    }
+    Ok(())
+}
+
+/// The guest's operating system: the payload's choice, if the client made none.
+fn os_name<'a>(
+    app: &'a VirtualMachineAppConfig,
+    config: &'a payload::Config,
+) -> Result<&'a str, Error> {
+    match config.os_name() {
+        None => Ok(&app.osName),
+        Some(wanted) if wanted == app.osName || app.osName == base::DEFAULT_OS => Ok(wanted),
+        Some(wanted) => Err(invalid(format!(
+            "osName {:?}: the payload's configuration wants {wanted:?}",
+            app.osName
+        ))),
+    }
+}
+
+fn instance_disk(app: &VirtualMachineAppConfig) -> Result<DiskImage, Error> {
+    let image = required("instanceImage", app.instanceImage.as_ref())?;
+    let mut partitions = vec![partition(INSTANCE_PARTITION, image, true)];
+    if let Some(image) = &app.encryptedStorageImage {
+        let image = open("encryptedStorageImage", image)?;
+        partitions.push(partition(STORAGE_PARTITION, image, true));
+    }
+    let mut disk = disk(partitions);
+    disk.writable = true;
+    Ok(disk)
+}
+
+fn disk(partitions: Vec<Partition>) -> DiskImage {
+    DiskImage {
+        partitions,
+        ..Default::default()
+    }
+}
+
+fn partition(label: &str, image: File, writable: bool) -> Partition {
+    Partition {
+        label: label.into(),
+        image: Some(ParcelFileDescriptor::new(image)),
+        writable,
+        ..Default::default()
+    }
+}
+
+/// A field that a client must give.
+fn required(field: &str, fd: Option<&ParcelFileDescriptor>) -> Result<File, Error> {
+    let fd = fd.ok_or_else(|| invalid(format!("{field}: it is missing")))?;
+    open(field, fd)
+}
+
+fn open(field: &str, fd: &ParcelFileDescriptor) -> Result<File, Error> {
+    duplicate(field, fd).map(File::from)
+}
+
+fn invalid(what: String) -> Error {
+    Error::Invalid { what }
+}
+
+/// What of a host's or an APK's files cannot be used.
+fn unusable(what: impl Into<String>, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Error {
+    Error::Microdroid {
+        what: what.into(),
+        source: source.into(),
+    }
+}
