@@ -16,6 +16,9 @@ pub(crate) struct Args {
     /// Run what is in target/dist, with no compiler and no network
     #[arg(long, conflicts_with_all = ["kernel_series", "kernel"])]
     no_build: bool,
+    /// Run the payload out of a signed APK, by an app config
+    #[arg(long)]
+    app: bool,
     #[command(flatten)]
     kernel: KernelArgs,
     /// Arguments for the demo program; `-- --help` shows them
@@ -39,7 +42,14 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         dist::run(&dist::Args {
             kernel: args.kernel.clone(),
         })?;
+        if args.app {
+            dist::demo_apk(&place)?;
+        }
     }
     heading("demo");
-    run_program(Command::new(dist.join("run-demo")).args(&args.arguments))
+    run_program(
+        Command::new(dist.join("run-demo"))
+            .args(args.app.then_some("--app"))
+            .args(&args.arguments),
+    )
 }

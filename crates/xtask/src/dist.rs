@@ -5,7 +5,7 @@ use crate::kernel::{self, KernelArgs};
 use crate::packages::{PACKING, provide};
 use crate::place::{Place, cargo, host_triple};
 use crate::steps::{run as run_program, step};
-use crate::{initrd, vmlinux};
+use crate::{apk, initrd, vmlinux};
 use anyhow::{Context, Result};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -52,6 +52,12 @@ const PROGRAMS: [&str; 5] = ["virtmgr", "early_virtmgr", "vm", DEMO, "vm_demo_in
 /// The demo's host program, which is also the name of its VM.
 pub(crate) const DEMO: &str = "vm_demo_native_early";
 const PAYLOAD: &str = "vm_demo_payload";
+
+/// Makes the demo's APK from the payload of the last build.
+pub(crate) fn demo_apk(place: &Place) -> Result<()> {
+    let built = place.target.join(host_triple()?).join("release");
+    apk::build(place, &built.join(PAYLOAD))
+}
 
 /// The list of early VMs for the demo.
 const EARLY_VMS: &str = "\
@@ -169,11 +175,27 @@ fn pack(args: &KernelArgs, place: &Place, built: &Path, out: &Path) -> Result<()
     write(&out.join("initrd.img"), &initrd)
 }
 
+/// The description of the guest of app configs. Half of an emulated boot is self-tests and
+/// unpatching for one CPU; the failure reason needs the second serial port.
+const MICRODROID: &str = r#"{
+  "kernel": "/apex/com.android.virt/etc/fs/microdroid_kernel",
+  "params": "console=ttyS0 loglevel=6 cryptomgr.notests noreplace-smp panic=-1 8250.nr_uarts=4 avf.app",
+  "memory_mib": 256,
+  "platform_version": "~1.0"
+}
+"#;
+
 /// The directory that stands for `/` in the demo.
 fn demo_root(dist: &Path) -> Result<()> {
     let root = dist.join("root");
     let guest = root.join("system/etc/avf/vm_demo");
-    for dir in [root.join("system/bin"), root.join("mnt/vm"), guest.clone()] {
+    let virt = root.join("apex/com.android.virt/etc");
+    for dir in [
+        root.join("system/bin"),
+        root.join("mnt/vm"),
+        guest.clone(),
+        virt.join("fs"),
+    ] {
         make_dir(&dir)?;
     }
     copy(&dist.join(DEMO), &root.join("system/bin").join(DEMO))?;
@@ -181,8 +203,15 @@ fn demo_root(dist: &Path) -> Result<()> {
         &root.join("system/etc/avf/early_vms.xml"),
         EARLY_VMS.as_bytes(),
     )?;
-    for name in ["kernel", "initrd.img"] {
-        let (from, to) = (dist.join("guest").join(name), guest.join(name));
+    write(&virt.join("microdroid.json"), MICRODROID.as_bytes())?;
+    for (name, to) in [
+        ("kernel", guest.join("kernel")),
+        ("kernel", virt.join("fs/microdroid_kernel")),
+        ("initrd.img", guest.join("initrd.img")),
+        ("initrd.img", virt.join("microdroid_initrd_normal.img")),
+        ("initrd.img", virt.join("microdroid_initrd_debuggable.img")),
+    ] {
+        let from = dist.join("guest").join(name);
         remove(&to)?;
         fs::hard_link(&from, &to).or_else(|_| copy(&from, &to))?;
     }

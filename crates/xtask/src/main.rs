@@ -11,6 +11,7 @@
 //! | `bench` | `dist`, then what the managers cost, as a table |
 #![forbid(unsafe_code)]
 
+mod apk;
 mod bench;
 mod demo;
 mod device;

@@ -35,6 +35,15 @@ pub(crate) struct Args {
     /// The guest's initial RAM disk [default: /system/etc/avf/vm_demo/initrd.img]
     #[arg(long, value_name = "FILE")]
     initrd: Option<PathBuf>,
+    /// Run the payload out of an APK, by an app config
+    ///
+    /// The guest is then the one of /apex/com.android.virt/etc/microdroid.json. The APK's idsig and
+    /// the VM's instance image are made by the manager, in a directory that goes with this program.
+    #[arg(long, conflicts_with_all = ["kernel", "initrd"])]
+    app: bool,
+    /// The APK for --app [default: /system/etc/avf/vm_demo/vm_demo.apk]
+    #[arg(long, value_name = "FILE", requires = "app")]
+    apk: Option<PathBuf>,
     /// The guest's memory
     #[arg(long, value_name = "MIB", default_value_t = 256, value_parser = clap::value_parser!(i32).range(1..))]
     pub(crate) memory_mib: i32,
@@ -73,6 +82,16 @@ impl Args {
         Duration::from_secs(self.timeout)
     }
 
+    /// The APK whose payload is run, if that is wanted.
+    pub(crate) fn app(&self) -> Option<PathBuf> {
+        let apk = || {
+            self.apk
+                .clone()
+                .unwrap_or_else(|| guest_file("vm_demo.apk"))
+        };
+        self.app.then(apk)
+    }
+
     /// The kernel's command line.
     pub(crate) fn kernel_params(&self) -> Result<String> {
         // Fewer self-tests and no unpatching for one CPU: half of an emulated boot is that. Four
@@ -81,14 +100,8 @@ impl Args {
         let mut params = "console=ttyS0 loglevel=6 cryptomgr.notests noreplace-smp panic=-1 \
                           8250.nr_uarts=4 avf.payload=/payload/vm_demo_payload"
             .to_owned();
-        if !self.payload_args.is_empty() {
-            let args = &self.payload_args;
-            ensure!(
-                args.chars().all(|c| c.is_ascii_graphic() && c != '"'),
-                "--payload-args {args:?}: they stand on a kernel command line, which carries \
-                 no blanks, quotes or non-ASCII characters"
-            );
-            params = params + " avf.args=" + args;
+        for param in self.payload_params()? {
+            params = params + " " + &param;
         }
         let longest = 2047;
         ensure!(
@@ -98,6 +111,20 @@ impl Args {
             params.len()
         );
         Ok(params)
+    }
+
+    /// The kernel parameter with the payload's arguments, if there are any.
+    pub(crate) fn payload_params(&self) -> Result<Vec<String>> {
+        let args = &self.payload_args;
+        ensure!(
+            args.chars().all(|c| c.is_ascii_graphic() && c != '"'),
+            "--payload-args {args:?}: they stand on a kernel command line, which carries \
+             no blanks, quotes or non-ASCII characters"
+        );
+        Ok(match &args[..] {
+            "" => Vec::new(),
+            args => vec![format!("avf.args={args}")],
+        })
     }
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The sequence: start the manager, run the VM, ask its payload, see it end.
 
+use super::app;
 use super::args::{Args, open};
 use super::timeline::{Timeline, Who};
 use super::watchdog::Watchdog;
@@ -50,7 +51,8 @@ pub(crate) fn print(args: &Args, outcome: &Outcome) -> Result<()> {
 
 /// Runs the demo.
 pub(crate) fn run(args: &Args) -> Result<Outcome> {
-    let config = config(args)?;
+    let apk = args.app();
+    let raw = apk.is_none().then(|| config(args)).transpose()?;
     let mut options = ManagerOptions::new(args.manager()?).own_process_group();
     if std::env::var_os(LOG_VARIABLE).is_none() {
         options = options.env(LOG_VARIABLE, "warn");
@@ -66,9 +68,16 @@ pub(crate) fn run(args: &Args) -> Result<Outcome> {
     let manager = Manager::start(&options)?;
     let watchdog = Watchdog::start(args.timeout(), manager.hang_up_handle())?;
     let mut step = "the VM to be created";
-    let result = converse(&manager, &config, streams, &console, &mut step);
+    let made = apk
+        .map(|apk| app::config(args, NAME, &apk, &manager))
+        .transpose();
+    let result = made.and_then(|app| {
+        // One of the two is there.
+        let config = app.as_ref().map(|app| &app.config).or(raw.as_ref());
+        let config = config.context("no VM to be created")?;
+        converse(&manager, config, streams, &console, &mut step)
+    });
     let expired = watchdog.has_expired();
-    drop(config);
     drop(manager);
     drop(watchdog);
     result.map_err(|error| {

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The host's part of the demo: from the fork of a manager to an answer from a VM.
 //!
-//! `args` is the command line, `demo` the sequence of steps, `timeline` what is told about it and
+//! `app` makes an app config, `args` is the command line, `demo` the sequence of steps, `timeline` what is told about it and
 //! `watchdog` bounds it all.
 
+mod app;
 mod args;
 mod demo;
 mod timeline;
