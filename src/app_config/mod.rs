@@ -96,7 +96,6 @@ pub fn expand(
     if let Some(custom) = &app.customConfig {
         customize(&mut raw, custom, debug)?;
         wants_updatable = custom.wantUpdatable;
-        params.extend(custom.extraKernelCmdlineParams.iter().cloned());
         if let Some(image) = &custom.vendorImage {
             let file = open("customConfig.vendorImage", image)?;
             trusted.push((vendor::DIGEST, vendor::root_digest(&file)?));
@@ -104,6 +103,7 @@ pub fn expand(
             raw.disks
                 .push(disk(vec![partition(VENDOR_PARTITION, file, false)]));
         }
+        params.extend(custom.extraKernelCmdlineParams.iter().cloned());
     }
     if policy.log && !debug {
         params.push(SHOW_LOG.into());

@@ -14,6 +14,7 @@
     reason = "a failed test panics"
 )]
 
+pub mod app;
 pub mod guest;
 pub mod host;
 pub mod leftovers;

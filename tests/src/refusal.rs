@@ -1,21 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Creations that are refused.
 
-use crate::guest::create;
 use crate::host::DIRECTORIES;
-use avf_aidl::service::VirtualMachineRawConfig;
+use avf_aidl::service::{VirtualMachineConfig, VirtualMachineRawConfig};
 use rsbinder::ExceptionCode;
 use std::fs;
 use std::path::Path;
-use vmclient::{Error, Manager};
+use vmclient::{Error, Manager, Streams};
 
 /// The exception and message of a refused creation.
 ///
 /// # Panics
 /// If it is not refused by the manager.
 #[must_use]
-pub fn refusal(manager: &Manager, config: VirtualMachineRawConfig) -> (ExceptionCode, String) {
-    match create(manager, config) {
+pub fn refusal(manager: &Manager, config: &VirtualMachineConfig) -> (ExceptionCode, String) {
+    match manager.create_vm(config, Streams::default()) {
         Err(Error::Call(call)) => {
             let status = &call.status;
             (
@@ -34,6 +33,24 @@ pub fn refusal(manager: &Manager, config: VirtualMachineRawConfig) -> (Exception
 pub fn expect(
     manager: &Manager,
     config: VirtualMachineRawConfig,
+    code: ExceptionCode,
+    parts: &[&str],
+) {
+    expect_of(
+        manager,
+        &VirtualMachineConfig::RawConfig(config),
+        code,
+        parts,
+    );
+}
+
+/// The same for any config.
+///
+/// # Panics
+/// If one is not as it should be.
+pub fn expect_of(
+    manager: &Manager,
+    config: &VirtualMachineConfig,
     code: ExceptionCode,
     parts: &[&str],
 ) {

@@ -106,7 +106,10 @@ fn a_taken_cid_is_an_error_of_the_creation() {
     on_device("a_taken_cid_is_an_error_of_the_creation", |host| {
         let manager = host.early();
         let holder = vhost::hold(CID).unwrap();
-        let (code, message) = refusal(&manager, config(host, &[]));
+        let (code, message) = refusal(
+            &manager,
+            &VirtualMachineConfig::RawConfig(config(host, &[])),
+        );
         assert_eq!(code, ExceptionCode::ServiceSpecific);
         assert!(
             message.contains(&format!("CID {CID} is taken")),

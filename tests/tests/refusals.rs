@@ -75,7 +75,10 @@ fn methods_of_the_global_service_are_unsupported() {
 /// Creates the VM of the list and answers with the refusal.
 fn refused_early_vm(host: &Host) -> String {
     let manager = host.early();
-    let (_, message) = refusal(&manager, config(host, &[]));
+    let (_, message) = refusal(
+        &manager,
+        &VirtualMachineConfig::RawConfig(config(host, &[])),
+    );
     no_directories(&host.root);
     message
 }
@@ -195,7 +198,8 @@ fn the_same_vm_twice() {
             host::CID
         );
         for manager in [&first, &second] {
-            let (_, message) = refusal(manager, config(host, &[]));
+            let (_, message) =
+                refusal(manager, &VirtualMachineConfig::RawConfig(config(host, &[])));
             assert_eq!(message, wanted);
         }
         // The first is unharmed, and its end makes room.

@@ -172,7 +172,8 @@ fn pack(args: &KernelArgs, place: &Place, built: &Path, out: &Path) -> Result<()
     )?;
     make_dir(out)?;
     write(&out.join("kernel"), unpacked.as_ref().unwrap_or(&image))?;
-    write(&out.join("initrd.img"), &initrd)
+    write(&out.join("initrd.img"), &initrd)?;
+    copy(&built.join(PAYLOAD), &out.join(PAYLOAD))
 }
 
 /// The description of the guest of app configs. Half of an emulated boot is self-tests and

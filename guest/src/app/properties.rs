@@ -39,17 +39,27 @@ pub(super) fn publish(report: &mut Report) -> Result<(), Failure> {
         }
         Err(e) => return Err(failed(e)),
     };
-    let broken = |text: String| {
-        Failure::new(
-            Kind::Runtime,
-            format!("the device-tree overlay of the host is broken: {text}"),
-        )
+    unpack(bytes, Path::new(PLACE)).map_err(failed)
+}
+
+/// Writes the overlay's properties to `dir`.
+///
+/// The parser's own check refuses names that are longer than the standard's 31 characters, which the
+/// platform's are; without that check it panics where a tree is broken. So it has its own thread.
+fn unpack(bytes: Vec<u8>, dir: &Path) -> io::Result<()> {
+    let dir = dir.to_owned();
+    let broken = |why: &str| io::Error::other(format!("the host's device-tree overlay {why}"));
+    let work = move || {
+        let tree = Fdt::new_unchecked(&bytes);
+        let node = tree
+            .find_node(NODE)
+            .ok_or_else(|| broken(&format!("has no {NODE}")))?;
+        write(&node, &dir, MAX_DEPTH)
     };
-    let tree = Fdt::new(&bytes).map_err(|e| broken(e.to_string()))?;
-    let node = tree
-        .find_node(NODE)
-        .ok_or_else(|| broken(format!("it has no {NODE}")))?;
-    write(&node, Path::new(PLACE), MAX_DEPTH).map_err(failed)
+    std::thread::Builder::new()
+        .spawn(work)?
+        .join()
+        .unwrap_or_else(|_| Err(broken("is broken")))
 }
 
 fn write<N: Node>(node: &N, dir: &Path, depth: usize) -> io::Result<()> {
@@ -75,4 +85,54 @@ fn plain(name: &str) -> io::Result<&str> {
         )));
     }
     Ok(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use dtoolkit::model::{DeviceTree, DeviceTreeNode, DeviceTreeProperty};
+
+    const LONG: &str = "a_name_of_more_than_thirty_one_characters";
+
+    fn overlay() -> Vec<u8> {
+        let property = |name: &str, value: &[u8]| DeviceTreeProperty::new_unchecked(name, value);
+        let node = |name: &str| DeviceTreeNode::new_unchecked(name);
+        let mut untrusted = node("untrusted");
+        untrusted.add_property(property("instance-id", &[7; 64]));
+        let mut avf = node("avf");
+        avf.add_property(property(LONG, b"value"));
+        avf.add_child(untrusted);
+        let mut content = node("__overlay__");
+        content.add_child(avf);
+        let mut fragment = node("fragment@0");
+        fragment.add_child(content);
+        let mut tree = DeviceTree::new();
+        tree.root.add_child(fragment);
+        tree.to_dtb()
+    }
+
+    #[test]
+    fn properties_become_files() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = dir.path().join("avf");
+        unpack(overlay(), &place).unwrap();
+        assert_eq!(fs::read(place.join(LONG)).unwrap(), b"value");
+        assert_eq!(
+            fs::read(place.join("untrusted/instance-id")).unwrap(),
+            [7; 64]
+        );
+    }
+
+    #[test]
+    fn a_broken_tree_is_an_error() {
+        let bytes = overlay();
+        for length in [0, 10, 40, 60, bytes.len() / 2] {
+            let dir = tempfile::tempdir().unwrap();
+            let place = dir.path().join("avf");
+            assert!(
+                unpack(bytes[..length].to_vec(), &place).is_err(),
+                "{length}"
+            );
+        }
+    }
 }
