@@ -16,7 +16,7 @@ use crate::vm::Error;
 use dtoolkit::model::{DeviceTree, DeviceTreeNode, DeviceTreeProperty};
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, Seek, Write};
 use std::path::Path;
 
 /// What the boot loader gives every guest of this host.
@@ -57,6 +57,8 @@ pub(crate) fn sealed(name: &str, content: &[u8]) -> Result<File, Error> {
         let fd = memfd_create(name, MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
         let mut file = File::from(fd);
         file.write_all(content)?;
+        // Whoever gets the descriptor reads on from where it stands.
+        file.rewind()?;
         let seals = SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE;
         fcntl_add_seals(&file, seals)?;
         Ok(file)

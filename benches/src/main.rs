@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod disks;
+mod idsig;
 mod measure;
 mod table;
 

@@ -118,5 +118,28 @@ pub(crate) fn print(host: &Host) -> Result<()> {
             "ratio >= 0.9",
         );
     }
+    println!();
+    row(
+        "idsig of an APK of 1 GiB",
+        "manager",
+        "openssl",
+        "ratio",
+        "wanted",
+    );
+    let speed = crate::idsig::speed(host)?;
+    row(
+        "best of 5, against SHA-256 on all cores",
+        &format!("{:.0} MB/s", speed.made),
+        &format!("{:.0} MB/s", speed.possible),
+        &format!("{:.2}", speed.made / speed.possible),
+        "ratio >= 0.8",
+    );
+    row(
+        "peak resident set",
+        &format!("{} KiB", speed.peak),
+        "",
+        "",
+        "< 32768 KiB",
+    );
     Ok(())
 }

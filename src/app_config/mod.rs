@@ -4,7 +4,6 @@
 
 mod base;
 mod payload;
-mod vendor;
 
 pub(crate) use base::supported;
 pub use payload::Apexes;
@@ -21,6 +20,8 @@ use rsbinder::ParcelFileDescriptor;
 use std::error::Error as StdError;
 use std::fs::File;
 
+/// The property with the digest by which the guest verifies the vendor's image.
+const VENDOR_DIGEST: &str = "vendor_hashtree_descriptor_root_digest";
 /// Tells the guest that it has a vendor partition.
 const MOUNT_VENDOR: &str = "androidboot.microdroid.mount_vendor=1";
 /// Lets the guest's kernel speak where the debug level alone would not.
@@ -98,7 +99,7 @@ pub fn expand(
         wants_updatable = custom.wantUpdatable;
         if let Some(image) = &custom.vendorImage {
             let file = open("customConfig.vendorImage", image)?;
-            trusted.push((vendor::DIGEST, vendor::root_digest(&file)?));
+            trusted.push((VENDOR_DIGEST, crate::profile::vendor_digest(&file)?));
             params.push(MOUNT_VENDOR.into());
             raw.disks
                 .push(disk(vec![partition(VENDOR_PARTITION, file, false)]));

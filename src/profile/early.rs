@@ -54,6 +54,16 @@ pub fn no_global_service(method: &str) -> String {
     format!("{NAME} doesn't support {method}")
 }
 
+/// No guest gets a vendor's image here.
+///
+/// # Errors
+/// Always [`vm::Error::Unsupported`].
+pub fn vendor_digest(_image: &std::fs::File) -> Result<String, vm::Error> {
+    Err(vm::Error::Unsupported {
+        what: format!("{NAME} doesn't support customConfig.vendorImage"),
+    })
+}
+
 /// APEXes as the system came with them: nothing newer can be had before /data is mounted.
 #[derive(Debug)]
 pub struct Selection;

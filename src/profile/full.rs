@@ -47,6 +47,8 @@ pub fn no_global_service(method: &str) -> String {
     format!("{NAME} doesn't support {method} without the global virtualization service")
 }
 
+pub use super::vendor_image::vendor_digest;
+
 /// APEXes as they are active.
 #[derive(Debug)]
 pub struct Selection {

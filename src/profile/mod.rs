@@ -7,6 +7,7 @@
 //! | `CAPABILITIES` | what this profile can do for a VM at all |
 //! | `lift_memory_lock_limit` | how the limit on locked memory is lifted |
 //! | `Selection` | which APEXes a Microdroid gets |
+//! | `vendor_digest` | what the guest verifies the vendor's image by |
 //! | `no_global_service` | the answer of a method that needs the global service |
 //! | `Provider`, `Request` | who may have a VM, and its CID and directory |
 
@@ -14,6 +15,8 @@
 mod early;
 #[cfg(not(early))]
 mod full;
+#[cfg(not(early))]
+mod vendor_image;
 
 #[cfg(early)]
 use early as chosen;
@@ -22,7 +25,7 @@ use full as chosen;
 
 pub use chosen::{
     ABOUT, CAPABILITIES, NAME, Provider, Request, Selection, lift_memory_lock_limit,
-    no_global_service,
+    no_global_service, vendor_digest,
 };
 
 /// What a profile can do for a VM. A permission check that is not made never switches one on.

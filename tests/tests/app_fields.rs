@@ -100,14 +100,14 @@ fn fields_are_checked_by_name() {
         };
         create();
         good.refused(ILLEGAL, &["debugLevel 7"], |app| {
-            app.debugLevel = DebugLevel(7)
+            app.debugLevel = DebugLevel(7);
         });
         good.refused(ILLEGAL, &["memoryMib -1"], |app| app.memoryMib = -1);
         good.refused(ILLEGAL, &["osName \"other\"", "microdroid"], |app| {
-            app.osName = "other".into()
+            app.osName = "other".into();
         });
         good.refused(ILLEGAL, &["osName \"../x\""], |app| {
-            app.osName = "../x".into()
+            app.osName = "../x".into();
         });
         for name in ["", "a/b", ".."] {
             good.refused(
@@ -137,18 +137,19 @@ fn fields_are_checked_by_name() {
             },
         );
         good.refused(ILLEGAL, &["gdbPort 70000"], custom(gdb(70000)));
-        let fields: [(&str, fn(&mut CustomConfig, &Path)); 4] = [
+        type Set = fn(&mut CustomConfig, &Path);
+        let fields: [(&str, Set); 4] = [
             ("customConfig.vendorImage", |custom, file| {
-                custom.vendorImage = Some(fd(file))
+                custom.vendorImage = Some(fd(file));
             }),
             ("customConfig.customKernelImage", |custom, file| {
                 custom.customKernelImage = Some(fd(file));
             }),
             ("networkSupported", |custom, _| {
-                custom.networkSupported = true
+                custom.networkSupported = true;
             }),
             ("devices", |custom, _| {
-                custom.devices = vec!["/sys/x".into()]
+                custom.devices = vec!["/sys/x".into()];
             }),
         ];
         for (field, set) in fields {
@@ -161,7 +162,7 @@ fn fields_are_checked_by_name() {
             );
         }
         good.refused(FAILED, &["not declared", "other"], |app| {
-            app.name = "other".into()
+            app.name = "other".into();
         });
         create();
     });

@@ -9,6 +9,7 @@
     reason = "a failed test panics"
 )]
 
+use avf_aidl::service::VirtualMachineConfig;
 use rsbinder::ExceptionCode;
 use std::ffi::OsStr;
 use std::fs;

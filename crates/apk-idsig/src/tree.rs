@@ -14,7 +14,7 @@ pub const BLOCK: usize = 4096;
 /// Bytes of a hash.
 pub(crate) const HASH: usize = 32;
 /// Bytes that are read at once: little enough to be still in a core's cache when they are hashed.
-const CHUNK: usize = 128 << 10;
+const CHUNK: usize = 256 << 10;
 /// Bytes of a file for which another thread is worth its start.
 const WORTH_A_THREAD: u64 = 1 << 20;
 /// Bytes in which SHA-256 takes its input; a salt is filled up to them.

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The platform's list of APEXes, `/apex/apex-info-list.xml`, and which of them a VM gets.
 
-use serde::Deserialize;
+use roxmltree::{Document, Node};
 use std::path::{Path, PathBuf};
 
 /// What stands for the APEXes of the class path.
 pub const CLASSPATH: &str = "{CLASSPATH}";
+/// What the list is.
+const LIST: &str = "apex-info-list";
 /// The APEX with which a guest is debugged.
 const ADBD: &str = "com.android.adbd";
 /// Where APEXes of a VM must have come with the system.
@@ -14,44 +16,63 @@ const SYSTEM: [&str; 2] = ["/system/", "/system_ext/"];
 const EXTENSION: &str = "apex";
 
 /// An APEX of the platform.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ApexInfo {
     /// Its name.
-    #[serde(rename = "@moduleName")]
     pub name: String,
     /// Its version.
-    #[serde(rename = "@versionCode", default)]
     pub version: u64,
     /// The file that is active, if this one is.
-    #[serde(rename = "@modulePath")]
     pub path: PathBuf,
     /// The file with which the system came; empty for none.
-    #[serde(rename = "@preinstalledModulePath", default)]
     pub preinstalled_path: PathBuf,
     /// When it was last updated, in seconds since 1970, whatever the attribute's name says.
-    #[serde(rename = "@lastUpdateMillis", default)]
     pub last_update_seconds: u64,
     /// Whether it is as the system came with it.
-    #[serde(rename = "@isFactory")]
     pub is_factory: bool,
     /// Whether it is active.
-    #[serde(rename = "@isActive")]
     pub is_active: bool,
     /// Whether it provides libraries to other APEXes.
-    #[serde(rename = "@provideSharedApexLibs", default)]
     pub provides_libraries: bool,
     /// The partition with which the system came that has it.
-    #[serde(rename = "@partition", default)]
     pub partition: String,
     /// Whether it is of the class path; not in the file.
-    #[serde(skip)]
     pub is_of_classpath: bool,
 }
 
-#[derive(Debug, Deserialize)]
-struct Document {
-    #[serde(rename = "apex-info", default)]
-    apexes: Vec<ApexInfo>,
+impl ApexInfo {
+    fn read(node: Node<'_, '_>) -> Result<Self, String> {
+        let text = |name: &str| node.attribute(name).unwrap_or_default();
+        let required = |name: &str| match node.attribute(name) {
+            Some(value) if !value.is_empty() => Ok(value),
+            _ => Err(format!("an apex-info has no {name}")),
+        };
+        let number = |name: &str| match text(name) {
+            "" => Ok(0),
+            value => value
+                .parse()
+                .map_err(|_| format!("{name}=\"{value}\": it must be a number")),
+        };
+        let flag = |name: &str| match text(name) {
+            "" | "false" => Ok(false),
+            "true" => Ok(true),
+            value => Err(format!("{name}=\"{value}\": it must be true or false")),
+        };
+        required("isActive")?;
+        required("isFactory")?;
+        Ok(Self {
+            name: required("moduleName")?.into(),
+            version: number("versionCode")?,
+            path: required("modulePath")?.into(),
+            preinstalled_path: text("preinstalledModulePath").into(),
+            last_update_seconds: number("lastUpdateMillis")?,
+            is_factory: flag("isFactory")?,
+            is_active: flag("isActive")?,
+            provides_libraries: flag("provideSharedApexLibs")?,
+            partition: text("partition").into(),
+            is_of_classpath: false,
+        })
+    }
 }
 
 /// The list of a platform.
@@ -96,19 +117,25 @@ impl ApexInfoList {
     /// Reads the list.
     ///
     /// # Errors
-    /// If it is not XML of that form.
+    /// If it is not XML of that form: with the line.
     pub fn parse(xml: &str) -> Result<Self, ApexError> {
-        if xml.contains("<!DOCTYPE") {
-            return Err(ApexError::Xml("it has a DOCTYPE".into()));
+        // A document type declaration is refused, so that no entity is ever expanded.
+        let document = Document::parse(xml).map_err(|e| ApexError::Xml(e.to_string()))?;
+        let root = document.root_element();
+        if !root.has_tag_name(LIST) {
+            return Err(ApexError::Xml(format!("it is no <{LIST}>")));
         }
-        if !xml.contains("<apex-info-list") {
-            return Err(ApexError::Xml("it has no <apex-info-list>".into()));
-        }
-        let document: Document =
-            serde_xml_rs::from_str(xml).map_err(|e| ApexError::Xml(e.to_string()))?;
-        Ok(Self {
-            apexes: document.apexes,
-        })
+        let apexes = root
+            .children()
+            .filter(|node| node.has_tag_name("apex-info"))
+            .map(|node| {
+                ApexInfo::read(node).map_err(|why| {
+                    let line = document.text_pos_at(node.range().start).row;
+                    ApexError::Xml(format!("line {line}: {why}"))
+                })
+            })
+            .collect::<Result<_, _>>()?;
+        Ok(Self { apexes })
     }
 
     /// Marks the APEXes of the class path, which the platform's tool prints as lines `export NAME

@@ -31,7 +31,7 @@ pub(crate) const SMALL_REQUEST: usize = 32 << 10;
 const BUFFER_LEN: usize = pipe::CAPACITY;
 
 /// What is sent for, or written as, zeros.
-pub(crate) static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
+pub(crate) static ZEROS: [u8; 16 << 10] = [0; 16 << 10];
 
 /// Why a request is refused, and the failure behind it if the request itself was right.
 #[derive(Debug)]

@@ -21,6 +21,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Result<()> {
     let arch = Arch::host()?;
     provide(&[(arch.qemu, arch.qemu_package)])?;
+    provide(&apk_builder::PROGRAMS)?;
     let place = Place::find()?;
     if !args.no_dist {
         dist::run(&dist::Args {

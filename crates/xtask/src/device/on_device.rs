@@ -11,7 +11,7 @@ use std::time::Duration;
 /// The test programs of the package `system-tests` that only a device can run in full.
 const DEVICE: [&str; 1] = ["device"];
 /// Those that run on any host with QEMU, and in the device with crosvm.
-const GUESTS: [&str; 4] = ["guests", "controls", "disks", "vsock"];
+const GUESTS: [&str; 5] = ["guests", "controls", "disks", "vsock", "apps"];
 /// How long one of them may take on a slow machine.
 const PATIENCE: Duration = Duration::from_secs(1800);
 
