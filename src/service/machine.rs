@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! `IVirtualMachine`: a client's handle to one VM. The VM lives as long as the client holds it.
+//! `IVirtualMachine`: a handle to one VM, which lives as long as its client holds the handle.
 
 use crate::profile::Provider;
 use crate::service::status::logged;
@@ -7,20 +7,38 @@ use crate::vm::Instance;
 use avf_aidl::service::{
     BnVirtualMachine, IVirtualMachine, IVirtualMachineCallback, VirtualMachineState,
 };
-use rsbinder::{BinderResult, Interface, ParcelFileDescriptor, Strong};
+use rsbinder::{BinderResult, Interface, ParcelFileDescriptor, SIBinder, Strong};
 use std::sync::Arc;
 
-/// A client's handle to one VM. Dropping it kills the VM.
+/// A handle to one VM. Dropping the client's own kills the VM.
 #[derive(Debug)]
 pub struct Machine {
     vm: Arc<Instance>,
+    holder: Holder,
+}
+
+/// Who has a handle.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Holder {
+    /// The client that created the VM, which lives as long as the client holds this.
+    Creator,
+    /// A tool that came over the VM's control socket.
+    Visitor,
 }
 
 impl Machine {
-    /// The binder object for `vm`.
+    /// The binder object for the client that created `vm`.
     #[must_use]
     pub fn binder(vm: Arc<Instance>) -> Strong<dyn IVirtualMachine> {
-        BnVirtualMachine::new_binder(Self { vm })
+        let holder = Holder::Creator;
+        BnVirtualMachine::new_binder(Self { vm, holder })
+    }
+
+    /// The binder object for those who come over the control socket of `vm`.
+    #[must_use]
+    pub fn visitor(vm: Arc<Instance>) -> SIBinder {
+        let holder = Holder::Visitor;
+        BnVirtualMachine::new_binder(Self { vm, holder }).as_binder()
     }
 
     fn failed(&self, method: &str) -> impl FnOnce(crate::vm::Error) -> rsbinder::Status {
@@ -53,7 +71,16 @@ impl IVirtualMachine for Machine {
     }
 
     fn stop(&self) -> BinderResult<()> {
-        self.vm.stop().map_err(self.failed("stop"))
+        match self.holder {
+            Holder::Creator => self.vm.stop(),
+            // The sessions of the control socket end with the VM, so that this answer would be cut
+            // off. The end of the VM's directory, whose lock can be waited for, tells the rest.
+            Holder::Visitor => {
+                self.vm.kill();
+                Ok(())
+            }
+        }
+        .map_err(self.failed("stop"))
     }
 
     fn getMemoryBalloon(&self) -> BinderResult<i64> {
@@ -94,6 +121,8 @@ impl IVirtualMachine for Machine {
 
 impl Drop for Machine {
     fn drop(&mut self) {
-        self.vm.kill();
+        if self.holder == Holder::Creator {
+            self.vm.kill();
+        }
     }
 }

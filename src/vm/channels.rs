@@ -2,12 +2,14 @@
 //! What a VM needs before its VMM is started: pipes for all that it writes, its vsock, and the
 //! VMM's command line.
 
+use crate::vm::control_socket::ControlSocket;
 use crate::vm::device::{self, Route, UserDevice};
 use crate::vm::driver::Streams;
 use crate::vm::output::LineLog;
 use crate::vm::plan::Draft;
 use crate::vm::ramdump::Ramdump;
 use crate::vm::{Context, Error, RunOptions};
+use log_file::LogFile;
 use rustix::pipe::{PipeFlags, pipe_with};
 use std::os::fd::OwnedFd;
 use vmm::plan::{Consoles, Plan};
@@ -18,6 +20,7 @@ pub(super) struct Unstarted {
     pub(super) prepared: Prepared,
     pub(super) device: Option<UserDevice>,
     pub(super) streams: Streams,
+    pub(super) control: ControlSocket,
     pub(super) options: RunOptions,
     pub(super) context: Context,
 }
@@ -30,19 +33,22 @@ pub(super) fn prepare(
     options: RunOptions,
 ) -> Result<(Unstarted, Route), Error> {
     let cid = context.cid;
+    let control = ControlSocket::listen(&context.directory)?;
     let (vsock, route) = device::prepare(&context.directory, context.vhost.take())?;
     let (vsock, device) = vsock.split(cid);
     let mut logs = Vec::new();
-    let mut or_logged = |given: Option<OwnedFd>, name: &str| match given {
+    let directory = context.directory.path();
+    let mut or_logged = |given: Option<OwnedFd>, name: &str, file: &str| match given {
         Some(fd) => Ok(fd),
         None => {
             let (read, write) = pipe()?;
-            logs.push(LineLog::new(read, format!("{name}({cid})")));
+            let file = LogFile::new(directory.join(file));
+            logs.push(LineLog::new(read, format!("{name}({cid})"), file));
             Ok::<_, Error>(write)
         }
     };
-    let console_out = or_logged(draft.console_out, "Console")?;
-    let log = or_logged(draft.os_log, "Log")?;
+    let console_out = or_logged(draft.console_out, "Console", log_file::CONSOLE)?;
+    let log = or_logged(draft.os_log, "Log", log_file::LOG)?;
     let (failure, failure_in) = pipe()?;
     let (ramdump, ramdump_in) = match &options.ramdump {
         None => (None, None),
@@ -95,6 +101,7 @@ pub(super) fn prepare(
                 logs,
                 ramdump,
             },
+            control,
             options,
             context,
         },

@@ -249,6 +249,21 @@ fn sweep_one(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// Notes in the VM's directory where the client says that its console can be had.
+///
+/// # Errors
+/// If the note cannot be written, as when the VM has ended.
+pub fn note_console(directory: &Path, console: &str) -> io::Result<()> {
+    append(&directory.join(OWNER), &format!("console {console}\n"))
+}
+
+fn append(note: &Path, text: &str) -> io::Result<()> {
+    OpenOptions::new()
+        .append(true)
+        .open(note)?
+        .write_all(text.as_bytes())
+}
+
 /// What stands in a directory about its owner.
 fn owner_note(name: &str, client: i32) -> String {
     let me = rustix::process::getpid().as_raw_nonzero().get();

@@ -7,6 +7,7 @@
 use crate::service::GuestService;
 use crate::service::status::chain;
 use crate::vm::channels::Unstarted;
+use crate::vm::control_socket::Controller;
 use crate::vm::device::{self, UserDevice};
 use crate::vm::metrics::Metrics;
 use crate::vm::output::{Head, LineLog, Tail, drain};
@@ -46,16 +47,26 @@ pub(super) fn drive(
         prepared,
         device,
         streams,
+        control,
         options,
         context,
     } = unstarted;
-    let end = match Processes::spawn(vm, prepared, device, streams, options, &context.directory) {
-        Ok(processes) => processes.run(vm, started),
-        Err(e) => End {
-            death: Death::StartFailed,
-            error: Some(e),
-            ramdump: None,
-        },
+    let directory = &context.directory;
+    let run = || {
+        let controller = control.serve(vm)?;
+        let processes = Processes::spawn(vm, prepared, device, streams, options, directory)?;
+        Ok((processes, controller))
+    };
+    let (end, controller) = match run() {
+        Ok((processes, controller)) => (processes.run(vm, &controller, started), Some(controller)),
+        Err(e) => {
+            let end = End {
+                death: Death::StartFailed,
+                error: Some(e),
+                ramdump: None,
+            };
+            (end, None)
+        }
     };
     vm.mark_dead(end.death);
     if let Some(ramdump) = end.ramdump {
@@ -65,6 +76,8 @@ pub(super) fn drive(
     // create the same VM again at once.
     drop(context);
     vm.finish(end.death);
+    // Last, so that those who registered over the control socket have heard of the death, too.
+    drop(controller);
     if let Some(error) = end.error {
         // The starter may have had its answer; then there is no room and no need.
         let _ = started.try_send(Err(error));
@@ -158,13 +171,24 @@ impl Processes {
     }
 
     /// Waits until the VMM has ended.
-    fn run(mut self, vm: &Instance, started: &SyncSender<Result<(), Error>>) -> End {
+    fn run(
+        mut self,
+        vm: &Instance,
+        controller: &Controller,
+        started: &SyncSender<Result<(), Error>>,
+    ) -> End {
         let mut control_open = true;
         let mut failure_open = true;
         let mut stderr_open = true;
         let mut logs_open = vec![true; self.streams.logs.len()];
         loop {
-            let ready = match self.wait(control_open, failure_open, stderr_open, &logs_open) {
+            let open = OpenSet {
+                control: control_open,
+                failure: failure_open,
+                stderr: stderr_open,
+                logs: &logs_open,
+            };
+            let ready = match self.wait(&open, controller) {
                 Ok(ready) => ready,
                 Err(e) => {
                     log::error!("VM '{}': {}; it is killed", vm.name(), chain(&e));
@@ -191,6 +215,9 @@ impl Processes {
                 && let Some(ramdump) = &mut self.streams.ramdump
             {
                 ramdump.pump();
+            }
+            if ready.controller {
+                controller.accept();
             }
             if ready.vmm {
                 break;
@@ -329,27 +356,22 @@ impl Processes {
     }
 
     /// Blocks until something happens.
-    fn wait(
-        &self,
-        control: bool,
-        failure: bool,
-        stderr: bool,
-        logs: &[bool],
-    ) -> Result<ReadySet, Error> {
+    fn wait(&self, open: &OpenSet<'_>, controller: &Controller) -> Result<ReadySet, Error> {
         let device = self.device.as_ref().map(Child::pidfd);
-        let fixed: [Option<BorrowedFd<'_>>; 6] = [
+        let fixed: [Option<BorrowedFd<'_>>; 7] = [
             Some(self.vmm.pidfd()),
             device,
-            self.control.event_fd().filter(|_| control),
-            failure.then(|| self.streams.failure.as_fd()),
-            stderr.then(|| self.vmm.stderr()),
+            self.control.event_fd().filter(|_| open.control),
+            open.failure.then(|| self.streams.failure.as_fd()),
+            open.stderr.then(|| self.vmm.stderr()),
             self.streams.ramdump.as_ref().and_then(Ramdump::fd),
+            Some(controller.fd()),
         ];
         let logs = self
             .streams
             .logs
             .iter()
-            .zip(logs)
+            .zip(open.logs)
             .map(|(log, open)| open.then(|| log.fd().as_fd()));
         let sources: Vec<_> = fixed.into_iter().chain(logs).collect();
         let mut fds: Vec<_> = sources
@@ -374,9 +396,18 @@ impl Processes {
             failure: next(),
             stderr: next(),
             ramdump: next(),
+            controller: next(),
             logs: ready.collect(),
         })
     }
+}
+
+/// Which of the streams that end before the VM does are still open.
+struct OpenSet<'a> {
+    control: bool,
+    failure: bool,
+    stderr: bool,
+    logs: &'a [bool],
 }
 
 /// Which sources have something.
@@ -387,6 +418,7 @@ struct ReadySet {
     failure: bool,
     stderr: bool,
     ramdump: bool,
+    controller: bool,
     logs: Vec<bool>,
 }
 

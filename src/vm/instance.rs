@@ -4,9 +4,9 @@
 use crate::service::Callbacks;
 use crate::vm::channels::{self, Unstarted};
 use crate::vm::device::{self, Route};
-use crate::vm::driver;
 use crate::vm::plan::Draft;
 use crate::vm::{Context, Error, PayloadState, RunOptions, State, Vms};
+use crate::vm::{directory, driver};
 use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -311,7 +311,14 @@ impl Instance {
             });
         }
         self.inner().host_console_name = Some(path.to_owned());
-        Ok(())
+        match directory::note_console(&self.directory, path) {
+            // A VM that has ended is listed no more.
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Error::io(
+                format!("note the console in {}", self.directory.display()),
+                e,
+            )),
+            _ => Ok(()),
+        }
     }
 
     /// The guest reports on its payload.

@@ -2,6 +2,7 @@
 //! A VM's life: its plan, its state, the thread that owns its processes.
 
 mod channels;
+mod control_socket;
 mod device;
 pub mod directory;
 mod driver;
@@ -16,6 +17,7 @@ mod state;
 mod tombstone;
 pub mod vhost;
 
+pub use control_socket::CONTROL_SOCKET;
 pub use device::VSOCK_SOCKET;
 pub use directory::VmDirectory;
 pub use error::Error;

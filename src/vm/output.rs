@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What guests and VMMs write, read without blocking and in bounded space.
 
+use log_file::LogFile;
 use rustix::io::Errno;
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, OwnedFd};
@@ -88,11 +89,13 @@ impl Head {
     }
 }
 
-/// A stream whose lines are logged.
+/// A stream whose lines are logged, and whose end is kept in a file.
 #[derive(Debug)]
 pub(super) struct LineLog {
     fd: OwnedFd,
     name: String,
+    /// Absent once it could not be written.
+    file: Option<LogFile>,
     line: Vec<u8>,
     allowance: u32,
     refilled: Instant,
@@ -100,11 +103,12 @@ pub(super) struct LineLog {
 }
 
 impl LineLog {
-    /// Logs the lines of `fd`, which must be non-blocking, as `name`.
-    pub(super) fn new(fd: OwnedFd, name: String) -> Self {
+    /// Logs the lines of `fd`, which must be non-blocking, as `name`, and keeps their end in `file`.
+    pub(super) fn new(fd: OwnedFd, name: String, file: LogFile) -> Self {
         Self {
             fd,
             name,
+            file: Some(file),
             line: Vec::new(),
             allowance: BURST,
             refilled: Instant::now(),
@@ -122,6 +126,7 @@ impl LineLog {
         let Self {
             fd,
             name,
+            file,
             line,
             allowance,
             refilled,
@@ -155,6 +160,12 @@ impl LineLog {
             line.clear();
         };
         let open = drain(&*fd, |bytes| {
+            if let Some(log) = file
+                && let Err(e) = log.write(bytes)
+            {
+                log::warn!("{name}: its file is not written any more: {e}");
+                *file = None;
+            }
             for byte in bytes {
                 if *byte == b'\n' || line.len() == MAX_LINE {
                     put(line);

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The socket in a VM's directory over which other programs of its user reach the VM: tools that
+//! list it, stop it, attach to it.
+//!
+//! It serves the VM's `IVirtualMachine` by RPC binder. The directory lets in only its owner and the
+//! superuser; the peer's user is asked for all the same.
+
+use crate::service::Machine;
+use crate::vm::{Error, Instance, VmDirectory};
+use avf_rpc::server::{Policy, Server};
+use rsbinder::rpc::transport::UnixTransport;
+use rustix::io::Errno;
+use rustix::net::sockopt::socket_peercred;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The socket's name.
+pub const CONTROL_SOCKET: &str = "control";
+/// A few tools at once, calls without large arguments, descriptors of connections to the guest.
+const POLICY: Policy = Policy {
+    connections: 16,
+    threads: 2,
+    call_bytes: Some(64 << 10),
+    fds: true,
+    reply_timeout: Some(Duration::from_secs(10)),
+};
+
+/// The listening socket of a VM that is not started yet.
+#[derive(Debug)]
+pub(super) struct ControlSocket(UnixListener);
+
+impl ControlSocket {
+    /// Listens in the VM's directory.
+    pub(super) fn listen(directory: &VmDirectory) -> Result<Self, Error> {
+        let listen = || {
+            let listener = UnixListener::bind(directory.short_path(CONTROL_SOCKET))?;
+            // Who connects and goes again at once must not keep the VM's thread waiting.
+            listener.set_nonblocking(true)?;
+            Ok(Self(listener))
+        };
+        listen().map_err(|e: io::Error| {
+            Error::io(
+                format!("listen on {}/{CONTROL_SOCKET}", directory.path().display()),
+                e,
+            )
+        })
+    }
+
+    /// Answers for `vm` from now on.
+    pub(super) fn serve(self, vm: &Arc<Instance>) -> Result<Controller, Error> {
+        Ok(Controller {
+            listener: self.0,
+            server: Server::new(Machine::visitor(Arc::clone(vm)), POLICY)?,
+        })
+    }
+}
+
+/// Answers on the control socket of a running VM. Dropping it ends all sessions.
+#[derive(Debug)]
+pub(super) struct Controller {
+    listener: UnixListener,
+    server: Server,
+}
+
+impl Controller {
+    /// Readable when someone connects.
+    pub(super) fn fd(&self) -> BorrowedFd<'_> {
+        self.listener.as_fd()
+    }
+
+    /// Lets in those who wait.
+    pub(super) fn accept(&self) {
+        loop {
+            match self.listener.accept() {
+                Ok((stream, _)) => {
+                    if let Err(e) = self.admit(stream) {
+                        log::warn!("{CONTROL_SOCKET}: connection refused: {e}");
+                    }
+                }
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return,
+                Err(e) if e.raw_os_error() == Some(Errno::INTR.raw_os_error()) => {}
+                Err(e) => {
+                    log::warn!("{CONTROL_SOCKET}: accept: {e}");
+                    return;
+                }
+            }
+        }
+    }
+
+    fn admit(&self, stream: UnixStream) -> io::Result<()> {
+        let peer = socket_peercred(&stream)?.uid;
+        if !peer.is_root() && peer != rustix::process::geteuid() {
+            return Err(io::Error::other(format!(
+                "user {} is neither this VM's nor the superuser",
+                peer.as_raw()
+            )));
+        }
+        stream.set_nonblocking(false)?;
+        let transport = UnixTransport::from_stream(stream).map_err(io::Error::other)?;
+        self.server.serve(Box::new(transport));
+        Ok(())
+    }
+}
