@@ -1,5 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Locks between descriptors, processes and users.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test may fail like this, also in what it calls"
+)]
 
 use cid_lock::{CidLocks, Error, FILE};
 use std::fs::{self, Permissions};
