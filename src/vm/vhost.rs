@@ -1,21 +1,36 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Holding a CID with the kernel, where it has the device for guests' vsock.
+//! Holding a CID with the kernel, where it has the device for guests' vsock, and the port of the
+//! same number.
 //!
 //! The manager takes the CID when a VM is created, and the VMM takes over that very descriptor. So a
 //! CID that is taken is an error of the creation, and never a guest whose connections hang.
 
 use crate::vm::Error;
+use avf_rpc::vsock::Port;
 use std::io::ErrorKind;
 use std::os::fd::OwnedFd;
 use vhost_cid::DEVICE;
 
-/// Takes `cid`: the opened device that holds it, or none if this host has no such device.
+/// A guest's place on the kernel's vsock.
+#[derive(Debug)]
+pub struct KernelVsock {
+    /// The opened device, which holds the CID.
+    pub device: OwnedFd,
+    /// The port on which the guest finds its manager.
+    pub port: Port,
+}
+
+/// Takes `cid` and the port of that number, or nothing if this host has no such device.
 ///
 /// # Errors
-/// [`Error::CidTaken`], or if the kernel refuses for another reason.
-pub fn reserve(cid: u32) -> Result<Option<OwnedFd>, Error> {
+/// [`Error::CidTaken`] or [`avf_rpc::Error::PortTaken`], or if the kernel refuses for another
+/// reason.
+pub fn reserve(cid: u32) -> Result<Option<KernelVsock>, Error> {
     match vhost_cid::reserve(cid) {
-        Ok(device) => Ok(Some(device)),
+        Ok(device) => {
+            let port = Port::take(cid)?;
+            Ok(Some(KernelVsock { device, port }))
+        }
         Err(vhost_cid::Error::NoDevice(e)) => {
             let hint = match e.kind() {
                 ErrorKind::NotFound => "",

@@ -4,6 +4,8 @@
 
 mod devices;
 mod disks;
+#[cfg(test)]
+mod feature_tests;
 mod labels;
 mod origin;
 
@@ -11,7 +13,7 @@ pub use labels::Exempt;
 pub use origin::check as check_origin;
 
 use crate::host::Hypervisor;
-use crate::profile::Capabilities;
+use crate::profile::{Capabilities, Equipment};
 use crate::vm::Error;
 use avf_aidl::service::{CpuTopology, VirtualMachineConfig, VirtualMachineRawConfig};
 use rsbinder::ParcelFileDescriptor;
@@ -72,6 +74,8 @@ pub struct Draft {
     pub usb: bool,
     /// Properties for the guest, as a device-tree overlay.
     pub device_tree_overlay: Option<File>,
+    /// Its network and devices of the host.
+    pub equipment: Equipment,
     /// Which device console input goes to.
     pub console_input: ConsoleInput,
     /// The client's descriptor for console output.
@@ -190,6 +194,7 @@ impl Draft {
             audio: config.audioConfig.as_ref().and_then(devices::audio),
             usb: config.usbConfig.as_ref().is_some_and(|usb| usb.controller),
             device_tree_overlay: None,
+            equipment: Equipment::default(),
             console_input: console_input(config.consoleInputDevice.as_deref())?,
             console_out: optional("consoleOutFd", files.console_out)?,
             console_in: optional("consoleInFd", files.console_in)?,
@@ -214,7 +219,11 @@ fn memory(mib: i32) -> Result<NonZeroU32, Error> {
         })
 }
 
-fn cpus(topology: CpuTopology) -> Result<Cpus, Error> {
+/// The virtual CPUs of a topology.
+///
+/// # Errors
+/// [`Error::Invalid`] if it is no known one.
+pub(crate) fn cpus(topology: CpuTopology) -> Result<Cpus, Error> {
     match topology {
         CpuTopology::ONE_CPU => Ok(Cpus::Count(NonZeroU32::MIN)),
         CpuTopology::MATCH_HOST => Ok(Cpus::MatchHost(
