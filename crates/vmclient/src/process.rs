@@ -2,7 +2,7 @@
 //! The manager's process: started with two descriptors, waited for, ended.
 
 use crate::manager::{ManagerOptions, Stderr};
-use crate::reader::{Reader, Tail};
+use crate::reader::{Lines, Reader, Tail};
 use crate::{Error, TAIL_BYTES};
 use command_fds::CommandFdExt;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -104,11 +104,15 @@ impl Process {
         };
         if let Some(stderr) = stderr {
             let words = Arc::clone(&process.words);
+            let mut lines = options.on_log.clone().map(Lines::new);
             let reader = Reader::start("manager-stderr", stderr, move |chunk| {
                 words
                     .lock()
                     .unwrap_or_else(PoisonError::into_inner)
                     .push(chunk);
+                if let Some(lines) = &mut lines {
+                    lines.push(chunk);
+                }
             })?;
             *process
                 .reader
