@@ -81,7 +81,8 @@ impl ManagerOptions {
     }
 
     /// Keeps the manager's log, as [`Stderr::Keep`] does, and calls `handler` with each line of it
-    /// when it comes, on a thread of its own. Lines without end come in pieces.
+    /// when it comes, on a thread of its own. Lines without end come in pieces. Errors do not repeat
+    /// the log then.
     #[must_use]
     pub fn on_log(mut self, handler: impl Fn(&str) + Send + Sync + 'static) -> Self {
         self.stderr = Stderr::Keep;

@@ -30,6 +30,8 @@ pub(crate) struct Process {
     socket: OwnedFd,
     end_timeout: Duration,
     words: Arc<Mutex<Tail>>,
+    /// Someone has been given the log line by line, and need not be told again in an error.
+    is_told: bool,
     reader: Mutex<Option<Reader>>,
 }
 
@@ -100,6 +102,7 @@ impl Process {
             socket,
             end_timeout: options.end_timeout,
             words: Arc::new(Mutex::new(Tail::new(TAIL_BYTES))),
+            is_told: options.on_log.is_some(),
             reader: Mutex::new(None),
         };
         if let Some(stderr) = stderr {
@@ -225,7 +228,7 @@ impl Process {
             .take();
         let log = self.log();
         let text = log.trim_end();
-        if text.is_empty() {
+        if text.is_empty() || self.is_told {
             String::new()
         } else {
             format!("; it wrote:\n{text}")
