@@ -1,17 +1,30 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The command line.
+//! The command line. Manual pages and shell completions are made of [`Cli`].
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+pub mod app;
+pub mod common;
+pub mod images;
+pub mod machines;
+pub mod run;
+
+use app::{RunAppArgs, RunMicrodroidArgs};
+use clap::{Args, Parser, Subcommand};
+use images::{CreateIdsigArgs, CreatePartitionArgs};
+use machines::{ConsoleArgs, InspectArgs, ListArgs, LogsArgs, PauseArgs, StopArgs};
+use run::RunArgs;
 use std::path::PathBuf;
 
-/// Runs virtual machines and looks at what they need.
+/// Runs virtual machines and looks after them.
 #[derive(Debug, Parser)]
 #[command(
     name = "vm",
     version,
-    after_help = "Start here:\n  vm info              what this host can do\n  vm run --help        how a VM is described and run"
+    after_help = "Start here:\n  vm info              what this host can do\n  vm run --help        how a VM is described and run\n  vm list              the VMs that run"
 )]
 pub struct Cli {
+    /// Tell more: which VMM is taken and why, and what the manager does
+    #[arg(short, long, global = true)]
+    pub verbose: bool,
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
@@ -22,8 +35,35 @@ pub struct Cli {
 pub enum Command {
     /// Run a VM until it ends
     Run(Box<RunArgs>),
+    /// Run the payload of an APK in a Microdroid VM
+    RunApp(Box<RunAppArgs>),
+    /// Run a Microdroid VM with a payload that does nothing
+    RunMicrodroid(Box<RunMicrodroidArgs>),
+    /// List the VMs that run
+    #[command(visible_alias = "ps")]
+    List(ListArgs),
+    /// Show all that is known about a VM
+    Inspect(InspectArgs),
+    /// End VMs
+    Stop(StopArgs),
+    /// Stop the CPUs of VMs until they are resumed
+    #[command(after_help = "Example:\n  vm suspend demo && vm resume demo\n\nSee also: vm resume")]
+    Suspend(PauseArgs),
+    /// Let the CPUs of suspended VMs run on
+    #[command(after_help = "Example:\n  vm resume demo\n\nSee also: vm suspend")]
+    Resume(PauseArgs),
+    /// Print what a VM's guest has written to its log or console
+    Logs(LogsArgs),
+    /// Attach this terminal to a VM's console
+    Console(ConsoleArgs),
     /// Show what this host can do for VMs, and why not
     Info(InfoArgs),
+    /// Make an empty partition image
+    CreatePartition(CreatePartitionArgs),
+    /// Make or update the idsig file of an APK
+    CreateIdsig(CreateIdsigArgs),
+    /// Ask the manager whether a feature is enabled
+    CheckFeatureEnabled(FeatureArgs),
     /// Work with early VMs, those that start before /data is mounted
     Early {
         /// What to do with them.
@@ -32,87 +72,34 @@ pub enum Command {
     },
 }
 
-/// How a VM is run.
-#[derive(Debug, Args)]
-#[command(
-    after_help = "See `vm run --help` for a description of CONFIG, and examples.",
-    after_long_help = r#"CONFIG is a JSON file. Paths in it are relative to its directory:
-
-  {
-      "kernel": "vmlinuz",
-      "initrd": "initrd.img",
-      "params": "console=ttyS0 panic=-1",
-      "memory_mib": 256,
-      "disks": [{ "partitions": [{ "label": "data", "path": "data.img", "writable": true }] }],
-      "platform_version": "~1.0"
-  }
-
-Further keys: name, bootloader (in place of kernel), protected, cpu_topology, devices,
-console_input_device, usb_config; a disk may have "image" in place of "partitions".
-
-Exit status: the payload's, if it reported one; else 0 if the guest powered off, and 1 if the VM
-could not be run or died in another way.
-
-Environment, read by the manager:
-  VIRTMGR_VMM    the VMM: a path, or a name in PATH
-  VIRTMGR_ACCEL  kvm or tcg
-  VIRTMGR_LOG    error, warn (default here), info, debug: what the manager tells on standard error
-  VIRTMGR_ROOT   a directory that stands for / in the manager's own paths
-
-Examples:
-  vm run guest.json
-  vm run guest.json -m 512 --cpu-topology match_host
-  vm run guest.json --console console.txt --log log.txt
-  vm run guest.json --console-in /dev/stdin"#
-)]
-pub struct RunArgs {
-    /// The JSON file that describes the VM
-    pub config: PathBuf,
-    /// Name of the VM [default: the one in CONFIG, else CONFIG's file name without .json]
-    #[arg(long)]
-    pub name: Option<String>,
-    /// Memory in MiB, in place of CONFIG's
-    #[arg(short, long = "mem", value_name = "MIB")]
-    pub memory: Option<i64>,
-    /// Virtual CPUs, in place of CONFIG's
-    #[arg(long, value_enum)]
-    pub cpu_topology: Option<Topology>,
-    /// Keep the guest's memory from the host, as if CONFIG said so
-    #[arg(short, long)]
-    pub protected: bool,
-    /// Write the console's output to FILE [default: standard output]
-    #[arg(long, value_name = "FILE")]
-    pub console: Option<PathBuf>,
-    /// Read the console's input from FILE; /dev/stdin is this terminal [default: no input]
-    #[arg(long, value_name = "FILE")]
-    pub console_in: Option<PathBuf>,
-    /// Write the guest's log to FILE [default: standard output]
-    #[arg(long, value_name = "FILE")]
-    pub log: Option<PathBuf>,
-    /// Use the manager for early VMs, early_virtmgr
-    #[arg(long)]
-    pub early: bool,
-    /// The manager's program [default: beside this one, in the APEX com.android.virt, in PATH]
-    #[arg(long, value_name = "FILE")]
-    pub manager: Option<PathBuf>,
-}
-
-/// How many virtual CPUs a VM has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-#[value(rename_all = "snake_case")]
-pub enum Topology {
-    /// One.
-    OneCpu,
-    /// As many as the host has.
-    MatchHost,
-}
-
 /// How the host's abilities are shown.
 #[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  vm info\n  vm info --json | jq .kvm\n\nIt always succeeds: what is not there may not be needed. Each \"no\" says what to do."
+)]
 pub struct InfoArgs {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
+    /// Which manager to ask.
+    #[command(flatten)]
+    pub manager: common::ManagerArgs,
+}
+
+/// Which feature is asked for.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  vm check-feature-enabled VENDOR_MODULES\n  vm check-feature-enabled com.android.kvm.NETWORK && vm run guest.json -n\n\nExit status: 0 if it is enabled, 1 if not, 2 if the manager could not be asked.\nKnown: DICE_CHANGES, LLPVM_CHANGES, MULTI_TENANT, NETWORK, REMOTE_ATTESTATION, VENDOR_MODULES."
+)]
+pub struct FeatureArgs {
+    /// The feature; com.android.kvm. before it may be left out
+    pub feature: String,
+    /// Ask the manager for early VMs, early_virtmgr
+    #[arg(long)]
+    pub early: bool,
+    /// Which manager to ask.
+    #[command(flatten)]
+    pub manager: common::ManagerArgs,
 }
 
 /// What can be done with early VMs.
@@ -137,9 +124,38 @@ pub struct CheckArgs {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use clap::CommandFactory;
 
     #[test]
     fn the_command_line_is_consistent() {
-        <Cli as clap::CommandFactory>::command().debug_assert();
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_explains_itself_with_an_example() {
+        fn check(command: &clap::Command, path: &str) {
+            let path = format!("{path} {}", command.get_name());
+            assert!(command.get_about().is_some(), "{path}");
+            if command.has_subcommands() {
+                for sub in command.get_subcommands() {
+                    check(sub, &path);
+                }
+                return;
+            }
+            let text = command
+                .get_after_long_help()
+                .or(command.get_after_help())
+                .map(ToString::to_string)
+                .unwrap_or_default();
+            let call = path.trim_start();
+            assert!(
+                text.contains("Example") && text.contains(call),
+                "{path}: {text:?}"
+            );
+            for arg in command.get_arguments() {
+                assert!(arg.get_help().is_some(), "{path} {}", arg.get_id());
+            }
+        }
+        check(&Cli::command(), "");
     }
 }

@@ -73,9 +73,9 @@ pub(crate) fn info(args: &InfoArgs) -> Result<ExitCode> {
             .iter()
             .map(|fact| Ok((fact.key.to_owned(), serde_json::to_value(fact)?)))
             .collect::<Result<_>>()?;
-        println!("{}", serde_json::to_string_pretty(&map)?);
+        crate::out::print_json(&map)?;
     } else {
-        print_table(&facts, Paint::stdout());
+        crate::out::print(&table(&facts, Paint::stdout()))?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -110,7 +110,8 @@ fn facts() -> Vec<Fact> {
     facts
 }
 
-fn print_table(facts: &[Fact], paint: Paint) {
+fn table(facts: &[Fact], paint: Paint) -> String {
+    let mut text = String::new();
     let width = facts.iter().map(|fact| fact.title.len()).max().unwrap_or(0);
     for fact in facts {
         // Padded before it is coloured: the codes have a length, too.
@@ -119,11 +120,12 @@ fn print_table(facts: &[Fact], paint: Paint) {
             Some(false) => paint.bad("no "),
             None => "   ".to_owned(),
         };
-        println!("{:width$}  {mark}  {}", fact.title, fact.value);
+        text += &format!("{:width$}  {mark}  {}\n", fact.title, fact.value);
         if let Some(hint) = &fact.hint {
-            println!("{:width$}       {}", "", paint.dim(hint));
+            text += &format!("{:width$}       {}\n", "", paint.dim(hint));
         }
     }
+    text
 }
 
 fn kernel() -> String {

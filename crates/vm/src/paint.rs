@@ -48,8 +48,12 @@ impl Paint {
     }
 }
 
+/// Whether the terminal can do more than print lines.
+pub(crate) fn can_draw() -> bool {
+    std::env::var_os("TERM").is_none_or(|term| term != "dumb")
+}
+
 /// The user's wish: <https://no-color.org>, and terminals that can do nothing.
 fn wanted() -> bool {
-    let unset = |name| std::env::var_os(name).is_none_or(|value| value.is_empty());
-    unset("NO_COLOR") && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
+    std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()) && can_draw()
 }

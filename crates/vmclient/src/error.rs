@@ -113,6 +113,20 @@ pub enum Error {
         /// The RPC library's status.
         status: StatusCode,
     },
+    /// A VM of another client could not be reached.
+    #[error("cannot reach the VM in {}", directory.display())]
+    Control {
+        /// The VM's directory.
+        directory: PathBuf,
+        /// The system's answer, or that there was none.
+        source: io::Error,
+    },
+    /// A VM of another client ended while it was needed.
+    #[error("the VM in {} is gone", directory.display())]
+    Gone {
+        /// The VM's directory.
+        directory: PathBuf,
+    },
     /// A system call failed.
     #[error("{what}")]
     System {

@@ -11,11 +11,14 @@
 //!         ▲  events: started, ready, finished, error, died
 //! ```
 //!
+//! A VM that another client created is reached through its directory: [`Control`].
+//!
 //! Waiting is done on condition variables and descriptors; nothing here polls. The manager ends
 //! when its [`Manager`] is dropped, a VM when its [`VmInstance`] is.
 #![forbid(unsafe_code)]
 
 pub mod console;
+pub mod control;
 pub mod error;
 pub mod event;
 pub mod instance;
@@ -32,6 +35,7 @@ mod reader;
 struct ReadMe;
 
 pub use avf_aidl;
+pub use control::Control;
 pub use error::{CallError, Error};
 pub use event::{Event, TimedEvent};
 pub use instance::VmInstance;

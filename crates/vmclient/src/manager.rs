@@ -18,6 +18,16 @@ use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+/// What is called for each line of a manager's log.
+#[derive(Clone)]
+pub(crate) struct LogHandler(pub(crate) Arc<dyn Fn(&str) + Send + Sync>);
+
+impl fmt::Debug for LogHandler {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("LogHandler")
+    }
+}
+
 /// How a manager is started.
 #[derive(Debug, Clone)]
 pub struct ManagerOptions {
@@ -25,6 +35,7 @@ pub struct ManagerOptions {
     pub(crate) wrapper: Vec<OsString>,
     pub(crate) env: Vec<(OsString, OsString)>,
     pub(crate) stderr: Stderr,
+    pub(crate) on_log: Option<LogHandler>,
     pub(crate) ready_timeout: Duration,
     pub(crate) end_timeout: Duration,
     pub(crate) own_process_group: bool,
@@ -48,6 +59,7 @@ impl ManagerOptions {
             wrapper: Vec::new(),
             env: Vec::new(),
             stderr: Stderr::Inherit,
+            on_log: None,
             ready_timeout: Duration::from_secs(30),
             end_timeout: Duration::from_secs(10),
             own_process_group: false,
@@ -65,6 +77,16 @@ impl ManagerOptions {
     #[must_use]
     pub fn stderr(mut self, stderr: Stderr) -> Self {
         self.stderr = stderr;
+        self
+    }
+
+    /// Keeps the manager's log, as [`Stderr::Keep`] does, and calls `handler` with each line of it
+    /// when it comes, on a thread of its own. Lines without end come in pieces. Errors do not repeat
+    /// the log then.
+    #[must_use]
+    pub fn on_log(mut self, handler: impl Fn(&str) + Send + Sync + 'static) -> Self {
+        self.stderr = Stderr::Keep;
+        self.on_log = Some(LogHandler(Arc::new(handler)));
         self
     }
 

@@ -2,7 +2,7 @@
 //! The manager's process: started with two descriptors, waited for, ended.
 
 use crate::manager::{ManagerOptions, Stderr};
-use crate::reader::{Reader, Tail};
+use crate::reader::{Lines, Reader, Tail};
 use crate::{Error, TAIL_BYTES};
 use command_fds::CommandFdExt;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -30,6 +30,8 @@ pub(crate) struct Process {
     socket: OwnedFd,
     end_timeout: Duration,
     words: Arc<Mutex<Tail>>,
+    /// Someone has been given the log line by line, and need not be told again in an error.
+    is_told: bool,
     reader: Mutex<Option<Reader>>,
 }
 
@@ -100,15 +102,20 @@ impl Process {
             socket,
             end_timeout: options.end_timeout,
             words: Arc::new(Mutex::new(Tail::new(TAIL_BYTES))),
+            is_told: options.on_log.is_some(),
             reader: Mutex::new(None),
         };
         if let Some(stderr) = stderr {
             let words = Arc::clone(&process.words);
+            let mut lines = options.on_log.clone().map(Lines::new);
             let reader = Reader::start("manager-stderr", stderr, move |chunk| {
                 words
                     .lock()
                     .unwrap_or_else(PoisonError::into_inner)
                     .push(chunk);
+                if let Some(lines) = &mut lines {
+                    lines.push(chunk);
+                }
             })?;
             *process
                 .reader
@@ -221,7 +228,7 @@ impl Process {
             .take();
         let log = self.log();
         let text = log.trim_end();
-        if text.is_empty() {
+        if text.is_empty() || self.is_told {
             String::new()
         } else {
             format!("; it wrote:\n{text}")

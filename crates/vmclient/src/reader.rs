@@ -2,6 +2,7 @@
 //! A thread that reads a pipe until its end, or until it is no longer wanted.
 
 use crate::Error;
+use crate::manager::LogHandler;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::io::Errno;
 use std::collections::VecDeque;
@@ -122,9 +123,68 @@ impl Tail {
     }
 }
 
+/// Gives a stream on line by line.
+pub(crate) struct Lines {
+    line: Vec<u8>,
+    handler: LogHandler,
+}
+
+/// A line is given on in pieces of this many bytes.
+const LONGEST_LINE: usize = 16 * 1024;
+
+impl Lines {
+    pub(crate) fn new(handler: LogHandler) -> Self {
+        Self {
+            line: Vec::new(),
+            handler,
+        }
+    }
+
+    pub(crate) fn push(&mut self, chunk: &[u8]) {
+        for byte in chunk {
+            if *byte != b'\n' {
+                self.line.push(*byte);
+            }
+            if *byte == b'\n' || self.line.len() == LONGEST_LINE {
+                self.flush();
+            }
+        }
+    }
+
+    fn flush(&mut self) {
+        (self.handler.0)(&String::from_utf8_lossy(&self.line));
+        self.line.clear();
+    }
+}
+
+impl Drop for Lines {
+    fn drop(&mut self) {
+        // What the stream ended with, without a line break.
+        if !self.line.is_empty() {
+            self.flush();
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lines_come_whole_and_the_last_may_be_unfinished() {
+        let (tx, rx) = std::sync::mpsc::channel();
+        let handler = move |line: &str| tx.send(line.to_owned()).unwrap();
+        let mut lines = Lines::new(LogHandler(Arc::new(handler)));
+        for piece in ["a", "b\n\nc\u{e9}", "d"] {
+            lines.push(piece.as_bytes());
+        }
+        lines.push(&vec![b'x'; LONGEST_LINE]);
+        drop(lines);
+        let got: Vec<String> = rx.iter().collect();
+        assert_eq!(got[..2], ["ab", ""]);
+        assert_eq!(got[2].len(), LONGEST_LINE);
+        assert_eq!(got[3], "xxxx");
+    }
 
     #[test]
     fn a_tail_is_bounded_and_starts_at_a_line() {

@@ -1,0 +1,272 @@
+// SPDX-License-Identifier: Apache-2.0
+//! `vm logs`: what a guest has written, as far as it is kept, and what it goes on to write.
+
+use crate::cli::machines::LogsArgs;
+use crate::machines::{self, Machine, Process, select};
+use crate::out;
+use anyhow::{Context, Result};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use std::fs::File;
+use std::io::{self, ErrorKind, Read, Write};
+use std::mem::MaybeUninit;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// Prints the log or console of a VM.
+pub(crate) fn logs(args: &LogsArgs) -> Result<ExitCode> {
+    let machines = machines::all(&args.manager)?;
+    let machine = select(&machines, &args.vm)?;
+    machine.check_access()?;
+    let name = if args.console {
+        log_file::CONSOLE
+    } else {
+        log_file::LOG
+    };
+    let path = machine.directory.join(name);
+    // Before the first byte is read, so that nothing is missed between.
+    let watch = args.follow.then(|| Watch::new(machine)).transpose()?;
+    let mut follower = Follower::new(path);
+    let kept = follower.kept()?;
+    let shown = match args.lines {
+        Some(lines) => last_lines(&kept, lines),
+        None => &kept,
+    };
+    let mut stdout = io::stdout().lock();
+    let went_on = write(&mut stdout, shown)?;
+    match watch {
+        Some(watch) if went_on => follow(&mut follower, &watch, &mut stdout)?,
+        None if kept.is_empty() => hint(machine, args.console),
+        _ => {}
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn hint(machine: &Machine, console: bool) {
+    if console {
+        out::tell(&format!(
+            "VM {} has written nothing to its console.",
+            machine.title()
+        ));
+    } else {
+        out::tell(&format!(
+            "VM {} has written nothing to its log; its console: vm logs --console {}",
+            machine.title(),
+            machine.cid
+        ));
+    }
+}
+
+/// Writes to standard output; false if no one reads any more.
+fn write(out: &mut impl Write, bytes: &[u8]) -> Result<bool> {
+    match out.write_all(bytes).and_then(|()| out.flush()) {
+        Ok(()) => Ok(true),
+        Err(e) if e.kind() == ErrorKind::BrokenPipe => Ok(false),
+        Err(e) => Err(e).context("write to standard output"),
+    }
+}
+
+/// Prints what comes until the VM is gone.
+fn follow(follower: &mut Follower, watch: &Watch, out: &mut impl Write) -> Result<()> {
+    loop {
+        let lives = watch.wait()?;
+        if !write(out, &follower.more()?)? || !lives {
+            return Ok(());
+        }
+    }
+}
+
+/// The end of `text` from its last `count` lines on.
+fn last_lines(text: &[u8], count: usize) -> &[u8] {
+    if count == 0 {
+        return &[];
+    }
+    let body = text.strip_suffix(b"\n").unwrap_or(text);
+    let breaks = body.iter().enumerate().rev().filter(|(_, b)| **b == b'\n');
+    let start = breaks.map(|(at, _)| at + 1).nth(count - 1);
+    &text[start.unwrap_or(0)..]
+}
+
+/// Reads a log file that is renamed when it is full, and begun anew.
+struct Follower {
+    path: PathBuf,
+    file: Option<File>,
+}
+
+impl Follower {
+    fn new(path: PathBuf) -> Self {
+        Self { path, file: None }
+    }
+
+    /// All that is kept: the file before, and the present one up to here.
+    fn kept(&mut self) -> Result<Vec<u8>> {
+        // The present one first: if it becomes the old one now, it is read as what it was.
+        self.file = open(&self.path)?;
+        let mut bytes = Vec::new();
+        if let Some(mut old) = open(&log_file::old(&self.path))? {
+            let is_same = match &self.file {
+                Some(file) => file.metadata()?.ino() == old.metadata()?.ino(),
+                None => false,
+            };
+            if !is_same {
+                read(&mut old, &mut bytes)?;
+            }
+        }
+        bytes.extend(self.more()?);
+        Ok(bytes)
+    }
+
+    /// What came since.
+    fn more(&mut self) -> Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        if let Some(file) = &mut self.file {
+            read(file, &mut bytes)?;
+        }
+        if let Some(next) = open(&self.path)? {
+            let is_next = match &self.file {
+                Some(file) => file.metadata()?.ino() != next.metadata()?.ino(),
+                None => true,
+            };
+            if is_next {
+                // What was added between the reading and the renaming; no more can come.
+                if let Some(file) = &mut self.file {
+                    read(file, &mut bytes)?;
+                }
+                read(self.file.insert(next), &mut bytes)?;
+            }
+        }
+        Ok(bytes)
+    }
+}
+
+fn open(path: &Path) -> Result<Option<File>> {
+    match File::open(path) {
+        Ok(file) => Ok(Some(file)),
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(e).with_context(|| format!("open {}", path.display())),
+    }
+}
+
+fn read(file: &mut File, bytes: &mut Vec<u8>) -> Result<()> {
+    file.read_to_end(bytes).context("read the log")?;
+    Ok(())
+}
+
+/// Tells that a VM's directory has changed, and when the VM is gone.
+struct Watch {
+    inotify: OwnedFd,
+    /// The directory above: the end of one that someone holds open shows there only.
+    base: i32,
+    name: Vec<u8>,
+    manager: Option<OwnedFd>,
+}
+
+impl Watch {
+    fn new(machine: &Machine) -> Result<Self> {
+        let directory = &machine.directory;
+        let failed = || format!("watch {}", directory.display());
+        let inotify =
+            inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).with_context(failed)?;
+        let inside = WatchFlags::MODIFY | WatchFlags::CREATE | WatchFlags::MOVED_TO;
+        inotify::add_watch(&inotify, directory, inside).with_context(failed)?;
+        let above = directory.parent().unwrap_or(Path::new("/"));
+        let base = inotify::add_watch(&inotify, above, WatchFlags::DELETE).with_context(failed)?;
+        // A manager that is killed leaves the directory.
+        let manager = machine.note.as_ref().and_then(|note| note.manager);
+        let manager = manager.and_then(|manager| {
+            let pidfd = pidfd_open(Pid::from_raw(manager.pid)?, PidfdFlags::empty()).ok()?;
+            Process::is_alive(manager).then_some(pidfd)
+        });
+        Ok(Self {
+            inotify,
+            base,
+            name: directory
+                .file_name()
+                .map(|name| name.as_bytes().to_owned())
+                .unwrap_or_default(),
+            manager,
+        })
+    }
+
+    /// Waits for a change; false if the VM is gone.
+    fn wait(&self) -> Result<bool> {
+        let mut fds = vec![PollFd::new(&self.inotify, PollFlags::IN)];
+        match &self.manager {
+            Some(manager) => fds.push(PollFd::new(manager, PollFlags::IN)),
+            None => return Ok(false),
+        }
+        match poll(&mut fds, None) {
+            Ok(_) => {}
+            Err(Errno::INTR) => return Ok(true),
+            Err(e) => return Err(e).context("wait for the VM"),
+        }
+        if !fds[1].revents().is_empty() {
+            return Ok(false);
+        }
+        let mut space = [MaybeUninit::uninit(); 4096];
+        let mut events = inotify::Reader::new(&self.inotify, &mut space);
+        loop {
+            match events.next() {
+                Ok(event)
+                    if event.wd() == self.base
+                        && event.events().contains(ReadFlags::DELETE)
+                        && event
+                            .file_name()
+                            .is_some_and(|name| name.to_bytes() == self.name) =>
+                {
+                    return Ok(false);
+                }
+                Ok(_) => {}
+                Err(Errno::AGAIN) => return Ok(true),
+                Err(Errno::INTR) => {}
+                Err(e) => return Err(e).context("read what has changed"),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use log_file::{FULL, LogFile};
+
+    #[test]
+    fn the_last_lines() {
+        assert_eq!(last_lines(b"a\nb\nc\n", 2), b"b\nc\n");
+        assert_eq!(last_lines(b"a\nb\nc", 1), b"c");
+        assert_eq!(last_lines(b"a\n", 5), b"a\n");
+        assert_eq!(last_lines(b"a\n", 0), b"");
+        assert_eq!(last_lines(b"", 1), b"");
+    }
+
+    #[test]
+    fn a_file_that_is_begun_anew_is_followed_without_a_gap() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("log");
+        let mut log = LogFile::new(path.clone());
+        let line = |n: u32| format!("line {n:05}\n").into_bytes();
+        let mut follower = Follower::new(path.clone());
+        assert!(follower.kept().unwrap().is_empty());
+        let mut all = Vec::new();
+        // More than twice what one file holds, with a look in between each 1000 lines.
+        let count = u32::try_from(3 * FULL / 11).unwrap();
+        for n in 0..count {
+            log.write(&line(n)).unwrap();
+            if n % 1000 == 0 {
+                all.extend(follower.more().unwrap());
+            }
+        }
+        all.extend(follower.more().unwrap());
+        let expected: Vec<u8> = (0..count).flat_map(line).collect();
+        assert_eq!(all.len(), expected.len());
+        assert!(all == expected);
+        // Who comes now gets both files.
+        let kept = Follower::new(path).kept().unwrap();
+        assert!(expected.ends_with(&kept) && kept.len() as u64 >= FULL);
+    }
+}

@@ -1,0 +1,253 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The VMs that run, as their managers leave word of them in the file system.
+//!
+//! The manager lists the VMs that this user may see; early VMs, which no service knows, are found
+//! in their directory. Each VM's directory has a note about its owner and a control socket.
+
+mod note;
+mod process;
+mod select;
+mod status;
+
+pub(crate) use note::Note;
+pub(crate) use process::{Process, Usage};
+pub(crate) use select::{only_one_with_console, select};
+pub(crate) use status::Status;
+
+use crate::cli::common::ManagerArgs;
+use crate::manager;
+use anyhow::{Context, Result, anyhow};
+use std::fs;
+use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+/// The variable that names a directory which stands for `/`.
+pub(crate) const ROOT_VARIABLE: &str = "VIRTMGR_ROOT";
+/// Where the directories of early VMs are.
+pub(crate) const EARLY: &str = "mnt/vm/early";
+
+/// A VM that runs.
+#[derive(Debug, Clone)]
+pub(crate) struct Machine {
+    pub(crate) cid: u32,
+    pub(crate) directory: PathBuf,
+    /// Whose it is.
+    pub(crate) uid: u32,
+    /// Whether it is one of those before /data is mounted.
+    pub(crate) is_early: bool,
+    /// What its manager wrote; none if another user's may not be read.
+    pub(crate) note: Option<Note>,
+    /// The process for which it was made.
+    pub(crate) client: Option<i32>,
+    /// Its host console.
+    pub(crate) console: Option<String>,
+}
+
+impl Machine {
+    /// The VM's name, if it may be known.
+    pub(crate) fn name(&self) -> Option<&str> {
+        self.note.as_ref().map(|note| note.name.as_str())
+    }
+
+    /// How the VM is called in messages: `demo (CID 2048)`.
+    pub(crate) fn title(&self) -> String {
+        match self.name() {
+            Some(name) => format!("{} (CID {})", printable(name), self.cid),
+            None => format!("CID {}", self.cid),
+        }
+    }
+
+    /// Its VMM's process, as far as it is known and runs.
+    pub(crate) fn vmm(&self) -> Option<Process> {
+        let processes = &self.note.as_ref()?.processes;
+        let mut alive = processes.iter().copied().filter(|p| p.is_alive());
+        let first = alive.next()?;
+        std::iter::once(first)
+            .chain(alive)
+            .find(|process| process.is_vmm())
+            .or(Some(first))
+    }
+
+    /// That this user may reach the VM.
+    ///
+    /// # Errors
+    /// If it is another's, with who could.
+    pub(crate) fn check_access(&self) -> Result<()> {
+        let me = rustix::process::geteuid();
+        if me.is_root() || me.as_raw() == self.uid {
+            return Ok(());
+        }
+        let owner = crate::users::name(self.uid);
+        Err(anyhow!(
+            "VM {} belongs to user {owner}, and you are {}: run this as {owner}{}",
+            self.title(),
+            crate::users::name(me.as_raw()),
+            if self.uid == 0 { "" } else { " or as root" }
+        ))
+    }
+
+    /// The VM in `directory`, if its manager lives.
+    fn at(directory: &Path, is_early: bool) -> Option<Self> {
+        let cid = directory.file_name()?.to_str()?.parse().ok()?;
+        let meta = fs::symlink_metadata(directory).ok()?;
+        if !meta.is_dir() {
+            return None;
+        }
+        let note = match fs::read_to_string(directory.join(note::FILE)) {
+            Ok(text) => Some(Note::parse(&text)),
+            Err(e) if e.kind() == ErrorKind::PermissionDenied => None,
+            // It is just being made or removed.
+            Err(_) => return None,
+        };
+        if let Some(note) = &note
+            && !note.manager.is_some_and(Process::is_alive)
+        {
+            return None;
+        }
+        Some(Self {
+            cid,
+            directory: directory.to_owned(),
+            uid: meta.uid(),
+            is_early,
+            client: note.as_ref().and_then(|note| note.client),
+            console: note.as_ref().and_then(|note| note.console.clone()),
+            note,
+        })
+    }
+}
+
+/// The VMs that this user may see, by CID.
+///
+/// # Errors
+/// If the manager is there and cannot tell.
+pub(crate) fn all(args: &ManagerArgs) -> Result<Vec<Machine>> {
+    let mut machines = early_ones();
+    match manager::locate(args, false) {
+        Ok(program) => machines.extend(of_manager(&program)?),
+        // A system that has early VMs only needs no other manager.
+        Err(_) if manager::locate(args, true).is_ok() => {}
+        Err(e) => return Err(e),
+    }
+    machines.sort_by_key(|machine| (machine.cid, machine.is_early));
+    machines.dedup_by(|a, b| a.directory == b.directory);
+    Ok(machines)
+}
+
+/// Asks a manager for the VMs that it knows of.
+fn of_manager(program: &Path) -> Result<Vec<Machine>> {
+    let manager = manager::start_quietly(program)?;
+    let listed = manager
+        .service()
+        .debugListVms()
+        .map_err(|status| manager::refused("debugListVms", status))
+        .with_context(|| format!("list the VMs by {}", program.display()))?;
+    Ok(listed
+        .into_iter()
+        .filter_map(|info| {
+            let directory = PathBuf::from(info.temporaryDirectory);
+            let cid = u32::try_from(info.cid).ok()?;
+            let uid = u32::try_from(info.requesterUid).ok();
+            match Machine::at(&directory, false) {
+                Some(found) => Some(Machine {
+                    cid,
+                    uid: uid.unwrap_or(found.uid),
+                    client: Some(info.requesterPid),
+                    console: info.hostConsoleName.or(found.console.clone()),
+                    ..found
+                }),
+                // Ended since, or in a directory that this user may not even see.
+                None if directory.exists() => None,
+                None => Some(Machine {
+                    cid,
+                    directory,
+                    uid: uid?,
+                    is_early: false,
+                    note: None,
+                    client: Some(info.requesterPid),
+                    console: info.hostConsoleName,
+                })
+                .filter(|machine| machine.check_access().is_err()),
+            }
+        })
+        .collect())
+}
+
+/// The early VMs that run.
+fn early_ones() -> Vec<Machine> {
+    fs::read_dir(root().join(EARLY))
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|entry| Machine::at(&entry.path(), true))
+        .collect()
+}
+
+/// The directory that stands for `/`.
+pub(crate) fn root() -> PathBuf {
+    std::env::var_os(ROOT_VARIABLE)
+        .filter(|root| !root.is_empty())
+        .map_or_else(|| PathBuf::from("/"), PathBuf::from)
+}
+
+/// A text of someone else's without what could control a terminal.
+pub(crate) fn printable(text: &str) -> String {
+    text.chars()
+        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
+        .collect()
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use std::os::unix::fs::DirBuilderExt;
+
+    /// A VM whose manager is this process.
+    pub(crate) fn machine(cid: u32, name: &str) -> Machine {
+        Machine {
+            cid,
+            directory: PathBuf::from(format!("/nonexistent/{cid}")),
+            uid: rustix::process::geteuid().as_raw(),
+            is_early: false,
+            note: Some(Note::parse(&format!("name {name}\nclient 1\n"))),
+            client: Some(1),
+            console: None,
+        }
+    }
+
+    #[test]
+    fn a_directory_is_a_vm_while_its_manager_lives() {
+        let base = tempfile::tempdir().unwrap();
+        let make = |cid: &str, note: &str| {
+            let directory = base.path().join(cid);
+            fs::DirBuilder::new()
+                .mode(0o700)
+                .create(&directory)
+                .unwrap();
+            fs::write(directory.join(note::FILE), note).unwrap();
+            directory
+        };
+        let me = Process::of_pid(std::process::id().cast_signed()).unwrap();
+        let alive = format!("name a b\nclient 7\nmanager {} {}\n", me.pid, me.start);
+        let found = Machine::at(&make("142", &alive), true).unwrap();
+        assert_eq!(
+            (found.cid, found.name(), found.client),
+            (142, Some("a b"), Some(7))
+        );
+        assert_eq!(found.title(), "a b (CID 142)");
+        found.check_access().unwrap();
+        let dead = format!("name a\nmanager {} {}\n", me.pid, me.start + 1);
+        assert!(Machine::at(&make("143", &dead), true).is_none());
+        assert!(Machine::at(&make("144", "name a\n"), true).is_none());
+        assert!(Machine::at(&make("other", &alive), true).is_none());
+        assert!(Machine::at(&base.path().join("145"), true).is_none());
+    }
+
+    #[test]
+    fn the_vm_of_another_user_is_his() {
+        let mut other = machine(9, "a");
+        other.uid = rustix::process::geteuid().as_raw() + 1;
+        let may = rustix::process::geteuid().is_root();
+        assert_eq!(other.check_access().is_ok(), may);
+    }
+}

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+//! How far a VM is.
+
+use super::Machine;
+use std::fmt;
+use std::time::Duration;
+use vmclient::{Control, Error, State};
+
+/// How long a VM may take to answer before it counts as one that does not.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How far a VM is, in one word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Status {
+    /// It says so itself.
+    Says(State),
+    /// It was created and not started.
+    Created,
+    /// It is another user's.
+    Foreign,
+    /// It does not answer.
+    Silent,
+    /// It has ended since it was found.
+    Gone,
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Says(State::NotStarted) | Self::Created => "created",
+            Self::Says(State::Starting) => "starting",
+            Self::Says(State::Started) => "started",
+            Self::Says(State::Ready) => "ready",
+            Self::Says(State::Finished) => "finished",
+            Self::Says(State::Dead) | Self::Gone => "dead",
+            Self::Says(State::Unrecognized(_)) => "unknown",
+            Self::Foreign => "-",
+            Self::Silent => "no answer",
+        })
+    }
+}
+
+impl Status {
+    /// Asks the VM.
+    pub(crate) fn of(machine: &Machine) -> Self {
+        match machine.reach() {
+            Ok(control) => control
+                .state()
+                .map_or_else(|e| Self::from_error(&e), Self::Says),
+            Err(status) => status,
+        }
+    }
+
+    /// Asks all of them at once, as one that does not answer costs time.
+    pub(crate) fn of_all(machines: &[Machine]) -> Vec<Self> {
+        std::thread::scope(|scope| {
+            let asking: Vec<_> = machines
+                .iter()
+                .map(|machine| scope.spawn(|| Self::of(machine)))
+                .collect();
+            asking
+                .into_iter()
+                .map(|thread| thread.join().unwrap_or(Self::Silent))
+                .collect()
+        })
+    }
+
+    fn from_error(error: &Error) -> Self {
+        match error {
+            Error::Gone { .. } => Self::Gone,
+            Error::Control { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
+                Self::Gone
+            }
+            Error::Control { source, .. }
+                if source.kind() == std::io::ErrorKind::PermissionDenied =>
+            {
+                Self::Foreign
+            }
+            _ => Self::Silent,
+        }
+    }
+}
+
+impl Machine {
+    /// Connects to the VM.
+    ///
+    /// # Errors
+    /// What is known of it if that is not possible.
+    pub(crate) fn reach(&self) -> Result<Control, Status> {
+        match &self.note {
+            None => return Err(Status::Foreign),
+            // It does not answer before it is started.
+            Some(note) if note.processes.is_empty() => return Err(Status::Created),
+            Some(_) => {}
+        }
+        Control::connect(&self.directory, PATIENCE).map_err(|e| Status::from_error(&e))
+    }
+}

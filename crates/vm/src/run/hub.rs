@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The one thread through which all goes that a guest says and is told while `vm` runs it.
+//!
+//! ```text
+//!   guest's console ─▶ console.log, what the user sees, the pseudo-terminal
+//!   guest's log     ─▶ log.log, what the user sees
+//!   pseudo-terminal ─▶ guest's console input
+//!   this terminal   ─▶ guest's console input, until Ctrl-]
+//! ```
+
+use super::host_console::HostConsole;
+use super::progress::Progress;
+use super::sink::{Shown, Sink};
+use crate::pipes::offer;
+use crate::terminal::{RawTerminal, until_escape};
+use anyhow::{Context, Result};
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
+use rustix::io::Errno;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+/// What the thread works with.
+#[derive(Debug)]
+pub(super) struct Parts {
+    pub(super) progress: Arc<Progress>,
+    /// What the guest writes, and where it goes.
+    pub(super) console: (OwnedFd, Sink),
+    pub(super) log: (OwnedFd, Sink),
+    /// The guest's console input, non-blocking.
+    pub(super) input: Option<OwnedFd>,
+    pub(super) host_console: Option<HostConsole>,
+    /// The terminal that is attached from the start.
+    pub(super) terminal: Option<Arc<RawTerminal>>,
+    /// What the user is told when he leaves the console.
+    pub(super) farewell: String,
+}
+
+/// The running thread. Dropping it has it read what is still there and joins it.
+#[derive(Debug)]
+pub(super) struct Hub {
+    stop: Arc<OwnedFd>,
+    thread: Option<JoinHandle<String>>,
+}
+
+impl Hub {
+    /// Starts the thread.
+    pub(super) fn start(parts: Parts) -> Result<Self> {
+        let what = "start the thread for the console";
+        let stop = Arc::new(eventfd(0, EventfdFlags::CLOEXEC).context(what)?);
+        let seen = Arc::clone(&stop);
+        let thread = std::thread::Builder::new()
+            .name("console".to_owned())
+            .spawn(move || parts.run(&seen))
+            .context(what)?;
+        Ok(Self {
+            stop,
+            thread: Some(thread),
+        })
+    }
+
+    /// Reads what is still there, ends, and returns the end of the console's output.
+    pub(super) fn finish(mut self) -> String {
+        self.join()
+    }
+
+    fn join(&mut self) -> String {
+        // Cannot fail: the counter is far from its maximum and the descriptor is ours.
+        let _ = rustix::io::write(&*self.stop, &1_u64.to_ne_bytes());
+        // A panic there was reported by the panic hook.
+        self.thread
+            .take()
+            .and_then(|thread| thread.join().ok())
+            .unwrap_or_default()
+    }
+}
+
+impl Drop for Hub {
+    fn drop(&mut self) {
+        self.join();
+    }
+}
+
+impl Parts {
+    fn run(self, stop: &OwnedFd) -> String {
+        let Self {
+            progress,
+            console: (console, mut console_sink),
+            log: (log, mut log_sink),
+            mut input,
+            mut host_console,
+            mut terminal,
+            farewell,
+        } = self;
+        let (mut console, mut log) = (Some(console), Some(log));
+        let stdin = std::io::stdin();
+        let mut chunk = [0_u8; 4096];
+        let mut is_stopping = false;
+        let tell = |text: String| progress.tell(&format!("vm: {text}"));
+        loop {
+            let mut fds = vec![PollFd::new(stop, PollFlags::IN)];
+            let at_console = place(&mut fds, console.as_ref().map(readable));
+            let at_log = place(&mut fds, log.as_ref().map(readable));
+            let typed = host_console.as_ref().filter(|_| input.is_some());
+            let typed = typed.map(|console| PollFd::from_borrowed_fd(console.fd(), PollFlags::IN));
+            let at_typed = place(&mut fds, typed);
+            let keys = terminal
+                .as_ref()
+                .map(|_| PollFd::new(&stdin, PollFlags::IN));
+            let at_keys = place(&mut fds, keys);
+            // Once stopping, only what is there already is taken.
+            match poll(&mut fds, is_stopping.then_some(&NOW)) {
+                Err(Errno::INTR) => continue,
+                Err(_) => break,
+                Ok(_) => {}
+            }
+            let ready =
+                |place: Option<usize>| place.is_some_and(|at| !fds[at].revents().is_empty());
+            let (has_console, has_log) = (ready(at_console), ready(at_log));
+            let (has_typed, has_keys) = (ready(at_typed), ready(at_keys));
+            if is_stopping && !has_console && !has_log {
+                break;
+            }
+            is_stopping |= ready(Some(0));
+            if has_console {
+                match take(&mut console, &mut chunk) {
+                    [] => {}
+                    bytes => {
+                        console_sink.take(bytes, tell);
+                        progress.console(bytes);
+                        if let Some(host_console) = &host_console {
+                            host_console.show(bytes);
+                        }
+                    }
+                }
+            }
+            if has_log {
+                match take(&mut log, &mut chunk) {
+                    [] => {}
+                    bytes => log_sink.take(bytes, tell),
+                }
+            }
+            if has_typed && let Some(from) = &host_console {
+                match from.typed(&mut chunk) {
+                    Ok(bytes) => feed(&mut input, bytes),
+                    Err(_) => host_console = None,
+                }
+            }
+            if has_keys && let Some(at) = &terminal {
+                let count = rustix::io::read(&stdin, &mut chunk).unwrap_or(0);
+                let (keys, left) = until_escape(&chunk[..count]);
+                feed(&mut input, keys);
+                if left || count == 0 {
+                    at.leave();
+                    terminal = None;
+                    console_sink.shown = Shown::Nothing;
+                    progress.mute(false);
+                    progress.tell(&farewell);
+                }
+            }
+        }
+        console_sink.into_tail()
+    }
+}
+
+/// No time at all.
+const NOW: Timespec = Timespec {
+    tv_sec: 0,
+    tv_nsec: 0,
+};
+
+/// Adds a descriptor that is to be waited for, and returns its place.
+fn place<'a>(fds: &mut Vec<PollFd<'a>>, fd: Option<PollFd<'a>>) -> Option<usize> {
+    fds.push(fd?);
+    Some(fds.len() - 1)
+}
+
+fn readable(fd: &OwnedFd) -> PollFd<'_> {
+    PollFd::new(fd, PollFlags::IN)
+}
+
+/// Reads what is there; at the end nothing, and then the descriptor is closed.
+fn take<'a>(fd: &mut Option<OwnedFd>, chunk: &'a mut [u8]) -> &'a [u8] {
+    let Some(open) = fd else { return &[] };
+    match rustix::io::read(open, &mut *chunk) {
+        Ok(0) => {
+            *fd = None;
+            &[]
+        }
+        Ok(count) => &chunk[..count],
+        Err(Errno::INTR) => &[],
+        Err(_) => {
+            *fd = None;
+            &[]
+        }
+    }
+}
+
+/// Gives the guest what was typed. A guest that does not read loses it.
+fn feed(input: &mut Option<OwnedFd>, bytes: &[u8]) {
+    if let Some(open) = &*input
+        && offer(open, bytes).is_err()
+    {
+        *input = None;
+    }
+}

@@ -1,0 +1,288 @@
+// SPDX-License-Identifier: Apache-2.0
+//! A VM that another client created, reached through the control socket in its directory.
+
+use crate::names::State;
+use crate::{CallError, Error};
+use avf_aidl::service::IVirtualMachine;
+use avf_rpc::WIRE_VERSION;
+use rsbinder::rpc::transport::UnixTransport;
+use rsbinder::rpc::{FileDescriptorTransportMode, RpcClientConfig, RpcSession, RpcTransport};
+use rsbinder::{BinderResult, SIBinder, StatusCode, Strong};
+use rustix::fs::{FlockOperation, Mode, OFlags};
+use rustix::io::Errno;
+use std::fmt;
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// The socket's name in the VM's directory.
+pub const SOCKET: &str = "control";
+
+/// A VM of any client of the same user, or, for the superuser, of any user. Dropping it changes
+/// nothing for the VM.
+pub struct Control {
+    vm: Strong<dyn IVirtualMachine>,
+    session: RpcSession,
+    directory: PathBuf,
+}
+
+impl fmt::Debug for Control {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Control")
+            .field("directory", &self.directory)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Control {
+    /// Connects to the VM whose directory is `directory`. The VM answers once it was started; each
+    /// call to it may take `timeout`.
+    ///
+    /// # Errors
+    /// [`Error::Control`] if there is no VM, it is another user's, or it does not answer.
+    pub fn connect(directory: &Path, timeout: Duration) -> Result<Self, Error> {
+        let failed = |source: io::Error| Error::Control {
+            directory: directory.to_owned(),
+            source,
+        };
+        let held = open(directory).map_err(|e| failed(e.into()))?;
+        // Through the opened directory, as the address of a socket holds 107 bytes only.
+        let short = format!("/proc/self/fd/{}/{SOCKET}", held.as_raw_fd());
+        let stream = UnixStream::connect(short).map_err(failed)?;
+        let mut connection = Some(stream);
+        let config = RpcClientConfig::new(WIRE_VERSION, move || {
+            let stream = connection.take().ok_or(StatusCode::InvalidOperation)?;
+            Ok(Box::new(UnixTransport::from_stream(stream)?) as Box<dyn RpcTransport>)
+        })
+        .fd_mode(FileDescriptorTransportMode::Unix)
+        .timeout(timeout);
+        let no_answer = |status: StatusCode| {
+            failed(io::Error::other(format!(
+                "it does not answer as a VM ({status:?})"
+            )))
+        };
+        let session =
+            RpcSession::setup_client_android13plus_with_config(config).map_err(no_answer)?;
+        let vm = session.get_root().and_then(SIBinder::into_interface);
+        let vm = vm.map_err(|status| {
+            session.close_session();
+            no_answer(status)
+        })?;
+        Ok(Self {
+            vm,
+            session,
+            directory: directory.to_owned(),
+        })
+    }
+
+    /// The VM's binder object, for the calls that this crate does not wrap.
+    #[must_use]
+    pub fn binder(&self) -> Strong<dyn IVirtualMachine> {
+        self.vm.clone()
+    }
+
+    /// How far the VM is.
+    ///
+    /// # Errors
+    /// [`Error::Call`] or [`Error::Gone`].
+    pub fn state(&self) -> Result<State, Error> {
+        self.call("getState", |vm| vm.getState()).map(State::from)
+    }
+
+    /// Memory that the host has taken back from the guest, in bytes.
+    ///
+    /// # Errors
+    /// [`Error::Call`] if the VM has no balloon, or [`Error::Gone`].
+    pub fn memory_balloon(&self) -> Result<i64, Error> {
+        self.call("getMemoryBalloon", |vm| vm.getMemoryBalloon())
+    }
+
+    /// Stops the guest's CPUs.
+    ///
+    /// # Errors
+    /// [`Error::Call`] if the VM does not run, or [`Error::Gone`].
+    pub fn suspend(&self) -> Result<(), Error> {
+        self.call("suspend", |vm| vm.suspend())
+    }
+
+    /// Lets the guest's CPUs run on.
+    ///
+    /// # Errors
+    /// As for [`Control::suspend`].
+    pub fn resume(&self) -> Result<(), Error> {
+        self.call("resume", |vm| vm.resume())
+    }
+
+    /// Kills the VM and waits until everything of it is gone: its processes, its directory, its
+    /// hold on its CID.
+    ///
+    /// # Errors
+    /// [`Error::Call`] if it does not run, [`Error::System`] if its end cannot be waited for.
+    pub fn stop(self) -> Result<(), Error> {
+        let held = match open(&self.directory) {
+            Ok(held) => Some(held),
+            // Gone already.
+            Err(Errno::NOENT) => None,
+            Err(e) => return Err(Error::system("open the VM's directory")(e)),
+        };
+        match self.call("stop", |vm| vm.stop()) {
+            // The VM's end is also the session's, so the answer may be cut off.
+            Ok(()) | Err(Error::Gone { .. }) => {}
+            Err(e) => return Err(e),
+        }
+        held.map_or(Ok(()), |held| wait_unlocked(&held))
+    }
+
+    fn call<T>(
+        &self,
+        method: &'static str,
+        call: impl FnOnce(&Strong<dyn IVirtualMachine>) -> BinderResult<T>,
+    ) -> Result<T, Error> {
+        call(&self.vm).map_err(|status| match status.transaction_error() {
+            StatusCode::DeadObject => Error::Gone {
+                directory: self.directory.clone(),
+            },
+            _ => Error::Call(CallError { method, status }),
+        })
+    }
+}
+
+impl Drop for Control {
+    fn drop(&mut self) {
+        self.session.close_session();
+    }
+}
+
+/// Opens a VM's directory.
+fn open(directory: &Path) -> Result<OwnedFd, Errno> {
+    let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::RDONLY;
+    rustix::fs::open(directory, flags, Mode::empty())
+}
+
+/// Waits until the manager gives up the lock on the directory, the last that it does for a VM.
+fn wait_unlocked(directory: &OwnedFd) -> Result<(), Error> {
+    loop {
+        match rustix::fs::flock(directory, FlockOperation::LockShared) {
+            Ok(()) => return Ok(()),
+            Err(Errno::INTR) => {}
+            Err(e) => return Err(Error::system("wait for the end of the VM's directory")(e)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use avf_aidl::service::{BnVirtualMachine, IVirtualMachineCallback, VirtualMachineState};
+    use avf_rpc::server::{Policy, Server};
+    use rsbinder::{Interface, ParcelFileDescriptor};
+    use std::fs::File;
+    use std::os::unix::net::UnixListener;
+    use std::sync::mpsc::{Sender, channel};
+
+    const POLICY: Policy = Policy {
+        connections: 4,
+        threads: 1,
+        call_bytes: None,
+        fds: true,
+        reply_timeout: None,
+    };
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    /// A VM that tells the test when it is stopped.
+    struct Vm(std::sync::Mutex<Sender<()>>);
+
+    impl Interface for Vm {}
+
+    #[allow(non_snake_case, reason = "AIDL method names")]
+    impl IVirtualMachine for Vm {
+        fn getCid(&self) -> BinderResult<i32> {
+            Ok(7)
+        }
+        fn getState(&self) -> BinderResult<VirtualMachineState> {
+            Ok(VirtualMachineState::READY)
+        }
+        fn registerCallback(&self, _: &Strong<dyn IVirtualMachineCallback>) -> BinderResult<()> {
+            Ok(())
+        }
+        fn start(&self) -> BinderResult<()> {
+            Ok(())
+        }
+        fn stop(&self) -> BinderResult<()> {
+            self.0.lock().unwrap().send(()).unwrap();
+            Ok(())
+        }
+        fn getMemoryBalloon(&self) -> BinderResult<i64> {
+            Ok(1 << 20)
+        }
+        fn setMemoryBalloon(&self, _: i64) -> BinderResult<()> {
+            Ok(())
+        }
+        fn connectVsock(&self, _: i32) -> BinderResult<ParcelFileDescriptor> {
+            Err(StatusCode::InvalidOperation.into())
+        }
+        fn setHostConsoleName(&self, _: &str) -> BinderResult<()> {
+            Ok(())
+        }
+        fn suspend(&self) -> BinderResult<()> {
+            Err(rsbinder::Status::from((
+                rsbinder::ExceptionCode::IllegalState,
+                "it does not run",
+            )))
+        }
+        fn resume(&self) -> BinderResult<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_vm_in_a_directory_with_a_long_path() {
+        let base = tempfile::tempdir().unwrap();
+        let directory = base.path().join("x".repeat(200));
+        std::fs::create_dir(&directory).unwrap();
+        let lock = File::open(&directory).unwrap();
+        rustix::fs::flock(&lock, FlockOperation::LockExclusive).unwrap();
+        let listener =
+            UnixListener::bind(format!("/proc/self/fd/{}/{SOCKET}", lock.as_raw_fd())).unwrap();
+        let (stopped, stop) = channel();
+        let vm = BnVirtualMachine::new_binder(Vm(stopped.into()));
+        let server = Server::new(vm.as_binder(), POLICY).unwrap();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let (stream, _) = listener.accept().unwrap();
+                server.serve(Box::new(UnixTransport::from_stream(stream).unwrap()));
+            });
+            let control = Control::connect(&directory, PATIENCE).unwrap();
+            assert_eq!(control.state().unwrap(), State::Ready);
+            assert_eq!(control.memory_balloon().unwrap(), 1 << 20);
+            let error = control.suspend().unwrap_err().to_string();
+            assert!(error.contains("ILLEGAL_STATE: it does not run"), "{error}");
+            control.resume().unwrap();
+            // It returns when the lock is given up, not before.
+            let done = scope.spawn(move || control.stop());
+            stop.recv_timeout(PATIENCE).unwrap();
+            assert!(!done.is_finished());
+            drop(lock);
+            done.join().unwrap().unwrap();
+        });
+    }
+
+    #[test]
+    fn without_a_vm_that_answers_there_is_an_error() {
+        let base = tempfile::tempdir().unwrap();
+        let short = Duration::from_millis(100);
+        let error = |path: &Path| match Control::connect(path, short).unwrap_err() {
+            Error::Control { source, .. } => source,
+            other => panic!("{other:?}"),
+        };
+        let absent = error(&base.path().join("absent"));
+        assert_eq!(absent.kind(), io::ErrorKind::NotFound);
+        assert_eq!(error(base.path()).kind(), io::ErrorKind::NotFound);
+        // One that was created but not started takes connections and does not answer.
+        let _listener = UnixListener::bind(base.path().join(SOCKET)).unwrap();
+        let silent = error(base.path()).to_string();
+        assert!(silent.contains("does not answer"), "{silent}");
+    }
+}
