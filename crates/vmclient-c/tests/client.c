@@ -193,8 +193,11 @@ static void at_once(char *program)
     }
     EXPECT(children(managers, THREADS + 1) == THREADS);
     /* The threads that started them have ended; the managers have not. */
-    for (int i = 0; i < THREADS; i++)
-        shake_hands(make_connection(fds[i]));
+    for (int i = 0; i < THREADS; i++) {
+        int connection = make_connection(fds[i]);
+        shake_hands(connection);
+        close(connection);
+    }
     for (int i = 0; i < THREADS; i++)
         close(fds[i]);
     for (int i = 0; i < THREADS; i++)

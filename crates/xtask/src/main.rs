@@ -4,6 +4,7 @@
 //! | command | what it does |
 //! | --- | --- |
 //! | `dist` | all programs, static, with a guest and the demo's root, in `target/dist` |
+//! | `pages` | only the manual pages and the shell completions |
 //! | `guest-image` | only a guest: kernel and initial RAM disk |
 //! | `demo` | `dist`, then the demo |
 //! | `test` | `dist`, then every check and test of the workspace |
@@ -20,6 +21,7 @@ mod initrd;
 mod kernel;
 mod modules;
 mod packages;
+mod pages;
 mod place;
 mod steps;
 mod test;
@@ -40,6 +42,8 @@ struct Args {
 enum Command {
     /// Build all programs, static, and pack them with a guest and the demo's root into target/dist
     Dist(dist::Args),
+    /// Make only the manual pages and the shell completions
+    Pages(pages::Args),
     /// Pack only a guest, that is, a kernel and an initial RAM disk
     GuestImage(dist::GuestArgs),
     /// Build, then run an early VM whose payload adds two numbers
@@ -55,6 +59,7 @@ enum Command {
 fn main() -> ExitCode {
     let done = match Args::parse().command {
         Command::Dist(args) => dist::run(&args),
+        Command::Pages(args) => pages::run(&args),
         Command::GuestImage(args) => dist::guest(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Test(args) => test::run(&args),
