@@ -66,11 +66,10 @@ pub fn run() -> ExitCode {
 
 /// Whether the system denied something, at the root of `error`.
 fn is_for_want_of_permission(error: &(dyn Error + 'static)) -> bool {
-    std::iter::successors(Some(error), |error| error.source()).any(|error| {
-        error
-            .downcast_ref::<io::Error>()
-            .is_some_and(|error| error.kind() == io::ErrorKind::PermissionDenied)
-    })
+    let is_denied = error
+        .downcast_ref::<io::Error>()
+        .is_some_and(|error| error.kind() == io::ErrorKind::PermissionDenied);
+    is_denied || error.source().is_some_and(is_for_want_of_permission)
 }
 
 #[cfg(test)]

@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A C program that links the library, statically and dynamically, with real managers and with
 //! programs that are none.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "what a test sets up must be there"
+)]
 
 use std::env;
 use std::fs;
@@ -181,7 +186,11 @@ fn a_failure_has_its_code_and_its_reason() {
         );
         let forbids = client.script("forbids", 0o755, "echo 'not for you' >&2; exit 77");
         fails(&forbids, libc::EPERM, &[&forbids, "not for you"]);
-        let lies = client.script("lies", 0o755, "printf x > /proc/self/fd/$4; exec /bin/sleep 1000");
+        let lies = client.script(
+            "lies",
+            0o755,
+            "printf x > /proc/self/fd/$4; exec /bin/sleep 1000",
+        );
         fails(&lies, libc::EPROTO, &[&lies, "'x'"]);
         // The real one, where it is looked for by name.
         let text = client.run(NOWHERE.as_ref(), &["fails-early"]);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The header is what the source says, in C and in C++.
+#![allow(clippy::unwrap_used, reason = "what a test sets up must be there")]
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -3,7 +3,7 @@
 //!
 //! | command | what it does |
 //! | --- | --- |
-//! | `dist` | all programs, static, with a guest and the demo's root, in `target/dist` |
+//! | `dist` | all programs, static, with their pages, the C library, a guest and the demo's root, in `target/dist` |
 //! | `pages` | only the manual pages and the shell completions |
 //! | `guest-image` | only a guest: kernel and initial RAM disk |
 //! | `demo` | `dist`, then the demo |
@@ -19,6 +19,7 @@ mod device;
 mod dist;
 mod initrd;
 mod kernel;
+mod library;
 mod modules;
 mod packages;
 mod pages;
@@ -40,7 +41,8 @@ struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Build all programs, static, and pack them with a guest and the demo's root into target/dist
+    /// Build all programs, static, and pack them with their manual pages, the library for C, a guest
+    /// and the demo's root into target/dist
     Dist(dist::Args),
     /// Make only the manual pages and the shell completions
     Pages(pages::Args),
