@@ -53,7 +53,8 @@ extern "C" {
  * program that waits for all its children may see it nevertheless. The manager takes the calling
  * process for its client, so a program that becomes a daemon by forking must do so before.
  *
- * It may be called from any thread, also at the same time. Each call starts another manager.
+ * It may be called from any thread, also at the same time. Each call starts another manager, with
+ * the caller's environment, which no other thread may change meanwhile.
  *
  * `callback` must be NULL or a function that can be called with `ctx`.
  */
