@@ -94,6 +94,28 @@ static void wait_until_gone(pid_t pid)
     EXPECT(errno == ESRCH);
 }
 
+/* How many descriptors or threads there are: the entries of /proc/self/fd or /proc/self/task. */
+static int count(const char *path)
+{
+    DIR *dir = opendir(path);
+    EXPECT(dir != NULL);
+    int entries = 0;
+    while (readdir(dir) != NULL)
+        entries++;
+    closedir(dir);
+    return entries;
+}
+
+/* Waits until there are as many of them as there were. */
+static void wait_until_again(const char *path, int wanted)
+{
+    struct timespec nap = {.tv_sec = 0, .tv_nsec = NAP_MS * 1000000L};
+    for (int waited = 0; count(path) != wanted; waited += NAP_MS) {
+        EXPECT(waited < PATIENCE_MS);
+        nanosleep(&nap, NULL);
+    }
+}
+
 static void expect_bootstrap_socket(int fd)
 {
     int value;
@@ -184,6 +206,8 @@ static void at_once(char *program)
     pthread_t threads[THREADS];
     int fds[THREADS];
     pid_t managers[THREADS + 1];
+    int descriptors_before = count("/proc/self/fd");
+    int threads_before = count("/proc/self/task");
     for (int i = 0; i < THREADS; i++)
         EXPECT(pthread_create(&threads[i], NULL, start_one, program) == 0);
     for (int i = 0; i < THREADS; i++) {
@@ -202,6 +226,9 @@ static void at_once(char *program)
         close(fds[i]);
     for (int i = 0; i < THREADS; i++)
         wait_until_gone(managers[i]);
+    /* The library keeps nothing of a manager that is gone. */
+    wait_until_again("/proc/self/task", threads_before);
+    wait_until_again("/proc/self/fd", descriptors_before);
 }
 
 static void print_failure(int result, const struct heard *heard)
