@@ -3,7 +3,8 @@
 //!
 //! | command | what it does |
 //! | --- | --- |
-//! | `dist` | all programs, static, with a guest and the demo's root, in `target/dist` |
+//! | `dist` | all programs, static, with their pages, the C library, a guest and the demo's root, in `target/dist` |
+//! | `pages` | only the manual pages and the shell completions |
 //! | `guest-image` | only a guest: kernel and initial RAM disk |
 //! | `demo` | `dist`, then the demo |
 //! | `test` | `dist`, then every check and test of the workspace |
@@ -18,8 +19,10 @@ mod device;
 mod dist;
 mod initrd;
 mod kernel;
+mod library;
 mod modules;
 mod packages;
+mod pages;
 mod place;
 mod steps;
 mod test;
@@ -38,8 +41,11 @@ struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Build all programs, static, and pack them with a guest and the demo's root into target/dist
+    /// Build all programs, static, and pack them with their manual pages, the library for C, a guest
+    /// and the demo's root into target/dist
     Dist(dist::Args),
+    /// Make only the manual pages and the shell completions
+    Pages(pages::Args),
     /// Pack only a guest, that is, a kernel and an initial RAM disk
     GuestImage(dist::GuestArgs),
     /// Build, then run an early VM whose payload adds two numbers
@@ -55,6 +61,7 @@ enum Command {
 fn main() -> ExitCode {
     let done = match Args::parse().command {
         Command::Dist(args) => dist::run(&args),
+        Command::Pages(args) => pages::run(&args),
         Command::GuestImage(args) => dist::guest(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Test(args) => test::run(&args),
