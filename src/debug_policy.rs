@@ -90,11 +90,19 @@ impl DebugPolicy {
             path: path.to_owned(),
             source,
         })?;
+        Self::from_overlay(path, &bytes)
+    }
+
+    /// The policy in an overlay of `bytes`; `path` is its name in errors.
+    ///
+    /// # Errors
+    /// If it is no overlay, or says neither yes nor no.
+    pub fn from_overlay(path: &Path, bytes: &[u8]) -> Result<Self, Error> {
         let broken = |why: String| Error::Overlay {
             path: path.to_owned(),
             why,
         };
-        let overlay = Fdt::new(&bytes).map_err(|e| broken(e.to_string()))?;
+        let overlay = Fdt::new(bytes).map_err(|e| broken(e.to_string()))?;
         let mut tree = DeviceTree::new();
         OverlayApplier::new(&mut tree)
             .apply_overlay(&overlay)
