@@ -2,6 +2,7 @@
 //! `fuzz`: the fuzz targets of the parsers, each for some seconds. A stable compiler can instrument
 //! for libFuzzer; what it cannot do is AddressSanitizer, of which code without `unsafe` has no need.
 
+use crate::packages::provide;
 use crate::place::{Place, cargo, host_triple};
 use crate::steps::{heading, output, run as run_program, run_and_keep, step};
 use anyhow::{Context, Result, bail, ensure};
@@ -32,6 +33,8 @@ const LIMITS: [&str; 3] = ["-max_len=65536", "-timeout=10", "-rss_limit_mb=1024"
 
 /// `cargo xtask fuzz`.
 pub(crate) fn run(args: &Args) -> Result<()> {
+    // libFuzzer is built with it.
+    provide(&[("c++", "g++")])?;
     let place = Place::find()?;
     let fuzz = place.workspace.join("fuzz");
     let triple = host_triple()?;
