@@ -167,6 +167,12 @@ fn a_vm_without_a_balloon() {
             refused(answer, ExceptionCode::ServiceSpecific, &words);
         }
         vm.start().unwrap();
+        // Ports of the guest's system, and none at all.
+        for port in [i32::MIN, -1, 0, 1, 21, 1023] {
+            let words = format!("port {port}: it must be 1024 or more");
+            let answer = vm.binder().connectVsock(port).map(drop);
+            refused(answer, ExceptionCode::IllegalArgument, &words);
+        }
         let none = "noBalloon";
         let unsupported = ExceptionCode::UnsupportedOperation;
         refused(vm.binder().getMemoryBalloon(), unsupported, none);
