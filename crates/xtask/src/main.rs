@@ -9,6 +9,7 @@
 //! | `demo` | `dist`, then the demo |
 //! | `test` | `dist`, then every check and test of the workspace |
 //! | `device` | a command in an emulated machine that has KVM, vsock and binder |
+//! | `fuzz` | each parser of untrusted bytes under a fuzzer |
 //! | `bench` | `dist`, then what the managers cost, as a table |
 #![forbid(unsafe_code)]
 
@@ -17,6 +18,7 @@ mod bench;
 mod demo;
 mod device;
 mod dist;
+mod fuzz;
 mod initrd;
 mod kernel;
 mod library;
@@ -54,6 +56,8 @@ enum Command {
     Test(test::Args),
     /// Run a command in an emulated machine that has KVM, the kernel's vsock and binder
     Device(device::Args),
+    /// Run the fuzz targets of the parsers, each for some seconds
+    Fuzz(fuzz::Args),
     /// Build, then print what the managers cost
     Bench(bench::Args),
 }
@@ -69,6 +73,7 @@ fn main() -> ExitCode {
             Ok(code) => return code,
             Err(error) => Err(error),
         },
+        Command::Fuzz(args) => fuzz::run(&args),
         Command::Bench(args) => bench::run(&args),
     };
     match done {

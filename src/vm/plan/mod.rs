@@ -154,8 +154,8 @@ impl Draft {
         check_name(&config.name)?;
         check_platform_version(&config.platformVersion)?;
         let gdb_port = gdb_port(config)?;
-        let optional = |field, fd: Option<&ParcelFileDescriptor>| {
-            fd.map(|fd| duplicate(field, fd)).transpose()
+        let console = |field, fd: Option<&ParcelFileDescriptor>, access| {
+            fd.map(|fd| stream(field, fd, access)).transpose()
         };
         let boot = boot(config)?;
         let disks: Vec<Disk> = config
@@ -196,9 +196,9 @@ impl Draft {
             device_tree_overlay: None,
             equipment: Equipment::default(),
             console_input: console_input(config.consoleInputDevice.as_deref())?,
-            console_out: optional("consoleOutFd", files.console_out)?,
-            console_in: optional("consoleInFd", files.console_in)?,
-            os_log: optional("osLogFd", files.os_log)?,
+            console_out: console("consoleOutFd", files.console_out, OFlags::WRONLY)?,
+            console_in: console("consoleInFd", files.console_in, OFlags::RDONLY)?,
+            os_log: console("osLogFd", files.os_log, OFlags::WRONLY)?,
         })
     }
 }
@@ -335,6 +335,34 @@ pub(crate) fn duplicate(field: &str, fd: &ParcelFileDescriptor) -> Result<OwnedF
 
 fn file(field: &str, fd: &ParcelFileDescriptor) -> Result<File, Error> {
     duplicate(field, fd).map(File::from)
+}
+
+/// A console's other end. A VMM opens it anew, with whatever rights this process has, so a client
+/// must have the right itself that it gives to the guest.
+fn stream(field: &str, fd: &ParcelFileDescriptor, access: OFlags) -> Result<OwnedFd, Error> {
+    let fd = duplicate(field, fd)?;
+    let stat = fstat(&fd).map_err(|e| Error::io(format!("stat {field}"), e))?;
+    if !matches!(
+        FileType::from_raw_mode(stat.st_mode),
+        FileType::RegularFile | FileType::Fifo | FileType::Socket | FileType::CharacterDevice
+    ) {
+        return Err(invalid(format!(
+            "{field}: it must be a file, a pipe, a socket or a terminal"
+        )));
+    }
+    let flags = fcntl_getfl(&fd).map_err(|e| Error::io(format!("flags of {field}"), e))?;
+    let mode = flags & OFlags::ACCMODE;
+    if flags.contains(OFlags::PATH) || (mode != access && mode != OFlags::RDWR) {
+        let purpose = if access == OFlags::RDONLY {
+            "reading"
+        } else {
+            "writing"
+        };
+        return Err(invalid(format!(
+            "{field}: its descriptor must be open for {purpose}"
+        )));
+    }
+    Ok(fd)
 }
 
 /// A file that a VMM reads from start to end.
