@@ -5,7 +5,7 @@
 //! that is not there means no.
 
 use crate::host::Host;
-use dtoolkit::fdt::Fdt;
+use dtoolkit::fdt::{Fdt, FdtNode};
 use dtoolkit::model::DeviceTree;
 use dtoolkit::model::overlay::OverlayApplier;
 use dtoolkit::{Node, Property};
@@ -24,6 +24,8 @@ const RAMDUMP: (&str, &str) = ("/avf/guest/common", "ramdump");
 const ADB: (&str, &str) = ("/avf/guest/microdroid", "adb");
 /// The largest overlay that is read.
 const MAX_LEN: u64 = 1 << 20;
+/// How deep its nodes may be nested: whatever applies it takes a stack frame for each.
+const MAX_DEPTH: usize = 32;
 
 /// The policy.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -90,11 +92,24 @@ impl DebugPolicy {
             path: path.to_owned(),
             source,
         })?;
+        Self::from_overlay(path, &bytes)
+    }
+
+    /// The policy in an overlay of `bytes`; `path` is its name in errors.
+    ///
+    /// # Errors
+    /// If it is no overlay, or says neither yes nor no.
+    pub fn from_overlay(path: &Path, bytes: &[u8]) -> Result<Self, Error> {
         let broken = |why: String| Error::Overlay {
             path: path.to_owned(),
             why,
         };
-        let overlay = Fdt::new(&bytes).map_err(|e| broken(e.to_string()))?;
+        let overlay = Fdt::new(bytes).map_err(|e| broken(e.to_string()))?;
+        if is_deeper(&overlay.root(), MAX_DEPTH) {
+            return Err(broken(format!(
+                "its nodes are nested over {MAX_DEPTH} deep"
+            )));
+        }
         let mut tree = DeviceTree::new();
         OverlayApplier::new(&mut tree)
             .apply_overlay(&overlay)
@@ -125,6 +140,14 @@ impl DebugPolicy {
             ramdump: flag(RAMDUMP)?,
             adb: flag(ADB)?,
         })
+    }
+}
+
+/// Whether there are nodes below `node` in more than `most` generations.
+fn is_deeper(node: &FdtNode<'_>, most: usize) -> bool {
+    match most.checked_sub(1) {
+        None => node.children().next().is_some(),
+        Some(less) => node.children().any(|child| is_deeper(&child, less)),
     }
 }
 
@@ -204,6 +227,17 @@ mod tests {
                 .to_string()
                 .contains("/avf/guest/common/log: it is [00, 00, 00, 02]")
         );
+        let nested = |depth| {
+            let (open, close) = ("a { ".repeat(depth), "}; ".repeat(depth));
+            let inner = format!("avf {{ {open}{close} guest {{");
+            compile(&source.replace("avf { guest {", &inner))
+        };
+        let (Some(few), Some(many)) = (nested(20), nested(40)) else {
+            return;
+        };
+        assert!(DebugPolicy::of_overlay(few.path()).unwrap().log);
+        let error = DebugPolicy::of_overlay(many.path()).unwrap_err();
+        assert!(error.to_string().contains("nested over 32 deep"), "{error}");
         std::fs::write(file.path(), "no tree").unwrap();
         let error = DebugPolicy::of_overlay(file.path()).unwrap_err();
         assert!(

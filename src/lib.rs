@@ -27,9 +27,16 @@ pub mod settings;
 pub mod start;
 pub mod vm;
 
+use std::error::Error;
+use std::io;
 use std::process::ExitCode;
 
-/// The whole program. What went wrong is one line on standard error and exit status 1.
+/// The exit status for want of a permission, `EX_NOPERM` of `sysexits.h`: clients tell their
+/// callers so in another way than other failures.
+pub const NOT_PERMITTED: u8 = 77;
+
+/// The whole program. What went wrong is one line on standard error and exit status 1, or
+/// [`NOT_PERMITTED`].
 #[must_use]
 pub fn run() -> ExitCode {
     logger::install();
@@ -48,7 +55,37 @@ pub fn run() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
             eprintln!("{}: {}", profile::NAME, service::status::chain(&e));
-            ExitCode::FAILURE
+            ExitCode::from(if is_for_want_of_permission(&e) {
+                NOT_PERMITTED
+            } else {
+                1
+            })
         }
+    }
+}
+
+/// Whether the system denied something, at the root of `error`.
+fn is_for_want_of_permission(error: &(dyn Error + 'static)) -> bool {
+    let is_denied = error
+        .downcast_ref::<io::Error>()
+        .is_some_and(|error| error.kind() == io::ErrorKind::PermissionDenied);
+    is_denied || error.source().is_some_and(is_for_want_of_permission)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::io::Errno;
+
+    #[test]
+    fn what_the_system_denied_has_its_own_exit_status() {
+        let failed = |errno: Errno| start::Error::System {
+            what: "identify the client",
+            source: errno.into(),
+        };
+        assert!(is_for_want_of_permission(&failed(Errno::PERM)));
+        assert!(is_for_want_of_permission(&failed(Errno::ACCESS)));
+        assert!(!is_for_want_of_permission(&failed(Errno::SRCH)));
+        assert!(!is_for_want_of_permission(&start::Error::Usage("x".into())));
     }
 }

@@ -13,7 +13,7 @@ use crate::host::Host;
 use crate::profile::Capabilities;
 use crate::vm::Error;
 use crate::vm::plan::duplicate;
-use avf_aidl::service::app_config::{CustomConfig, DebugLevel};
+use avf_aidl::service::app_config::{CustomConfig, DebugLevel, Payload};
 use avf_aidl::service::{DiskImage, Partition, VirtualMachineAppConfig, VirtualMachineRawConfig};
 use microdroid::{INSTANCE_PARTITION, STORAGE_PARTITION, VENDOR_PARTITION};
 use rsbinder::ParcelFileDescriptor;
@@ -66,6 +66,17 @@ pub fn check_features(app: &VirtualMachineAppConfig, can: Capabilities) -> Resul
         }),
         None => Ok(()),
     }
+}
+
+/// Whether `app` asks for more than any app may: its own parts of the guest, or a payload that is
+/// described in its APK.
+#[must_use]
+pub fn is_custom(app: &VirtualMachineAppConfig) -> bool {
+    let has_own_payload = match &app.payload {
+        Payload::ConfigPath(_) => true,
+        Payload::PayloadConfig(config) => !config.extraApks.is_empty(),
+    };
+    app.customConfig.is_some() || has_own_payload || app.osName != base::DEFAULT_OS
 }
 
 /// Makes the raw config of `app`.

@@ -4,16 +4,18 @@
 use crate::app_config::Apexes;
 use crate::client::Client;
 use crate::host::Host;
-use crate::profile::Capabilities;
+use crate::profile::{Capabilities, Creation, End, Equipment, Wish};
 use crate::service::status::unsupported;
 use crate::vm::directory::sweep;
-use crate::vm::{self, Context, VmDirectory, Vms, vhost};
-use avf_aidl::service::VirtualMachineDebugInfo;
+use crate::vm::{self, Context, VmDirectory, vhost};
+use avf_aidl::common::Certificate;
+use avf_aidl::service::{AssignableDevice, VirtualMachineDebugInfo, VirtualMachineRawConfig};
 use microdroid::PayloadConfig;
 use microdroid::apex::{ApexInfoList, CLASSPATH, Source};
 use rsbinder::BinderResult;
 use rustix::process::{Resource, Rlimit, setrlimit};
 use std::sync::Once;
+use std::time::Duration;
 
 /// The program's name.
 pub const NAME: &str = "early_virtmgr";
@@ -24,7 +26,9 @@ pub const CAPABILITIES: Capabilities = Capabilities {
     network: false,
     device_assignment: false,
     vendor_modules: false,
-    multi_tenant: true,
+    llpvm_changes: false,
+    remote_attestation: false,
+    ..Capabilities::of_build()
 };
 
 /// Where the VMs' directories are.
@@ -97,6 +101,56 @@ impl Apexes for Selection {
     }
 }
 
+/// What a VM has beside its CID and directory: nothing.
+#[derive(Debug)]
+pub struct Held;
+
+impl Held {
+    /// How the VM's console is listed.
+    #[must_use]
+    pub fn listing(&self) -> Option<Listing> {
+        None
+    }
+}
+
+/// There is no one who lists consoles.
+#[derive(Debug, Clone)]
+pub struct Listing;
+
+impl Listing {
+    /// Nothing.
+    pub fn set_console(&self, _path: &str) {}
+}
+
+/// No one is told.
+#[derive(Debug, Clone)]
+pub struct Atoms;
+
+impl Atoms {
+    /// Nothing.
+    pub fn creation_requested(&self, _creation: &Creation<'_>) {}
+
+    /// Nothing.
+    pub fn booted(&self, _name: &str, _elapsed: Duration) {}
+
+    /// Nothing.
+    pub fn exited(&self, _end: &End<'_>) {}
+}
+
+/// No guest is certified.
+#[derive(Debug, Clone)]
+pub struct Attestation;
+
+impl Attestation {
+    /// Needs the global service.
+    ///
+    /// # Errors
+    /// Always UNSUPPORTED_OPERATION.
+    pub fn request(&self, _csr: &[u8], _test_mode: bool) -> BinderResult<Vec<Certificate>> {
+        Err(unsupported(&no_global_service("requestAttestation")))
+    }
+}
+
 /// A VM that its client may create.
 #[derive(Debug)]
 pub struct Request {
@@ -136,7 +190,10 @@ impl Provider {
     ///
     /// # Errors
     /// If it is not declared, or for another executable.
-    pub fn authorize(&self, name: &str, instance_id: &[u8; 64]) -> Result<Request, vm::Error> {
+    pub fn authorize(&self, wish: Wish<'_>) -> Result<Request, vm::Error> {
+        let Wish {
+            name, instance_id, ..
+        } = wish;
         let root = self.host.root();
         let executable = early_vms::ClientExecutable::of_process(self.client.pid(), root)
             .map_err(|e| vm::Error::EarlyVm(Box::new(e)))?;
@@ -181,13 +238,46 @@ impl Provider {
         let base = self.host.path(DIRECTORIES);
         self.swept.call_once(|| sweep(&base));
         let directory = VmDirectory::claim(&base, request.cid, &request.name, self.client.pid())?;
-        let vhost = vhost::reserve(request.cid)?;
+        let vsock = vhost::reserve(request.cid)?;
         Ok(Context {
             name: request.name,
             cid: request.cid,
-            vhost,
+            vsock,
             directory,
+            held: Held,
         })
+    }
+
+    /// No VM has a network or devices of the host here; those that want them were refused.
+    ///
+    /// # Errors
+    /// None.
+    pub fn equip(
+        &self,
+        _held: &mut Held,
+        _config: &VirtualMachineRawConfig,
+    ) -> Result<Equipment, vm::Error> {
+        Ok(Equipment::default())
+    }
+
+    /// No one is told of creations, boots and ends.
+    #[must_use]
+    pub fn atoms(&self) -> Atoms {
+        Atoms
+    }
+
+    /// No guest is certified.
+    #[must_use]
+    pub fn attestation(&self) -> Attestation {
+        Attestation
+    }
+
+    /// What a client may do is the platform's access control's business here.
+    ///
+    /// # Errors
+    /// None.
+    pub fn check_use(&self) -> BinderResult<()> {
+        Ok(())
     }
 
     /// Needs the global service.
@@ -210,8 +300,40 @@ impl Provider {
     ///
     /// # Errors
     /// Always UNSUPPORTED_OPERATION.
-    pub fn debug_list_vms(&self, _vms: &Vms) -> BinderResult<Vec<VirtualMachineDebugInfo>> {
+    pub fn debug_list_vms(&self) -> BinderResult<Vec<VirtualMachineDebugInfo>> {
         Err(unsupported(&no_global_service("debugListVms")))
+    }
+
+    /// Needs the global service.
+    ///
+    /// # Errors
+    /// Always UNSUPPORTED_OPERATION.
+    pub fn remove_instance(&self, _id: &[u8; 64]) -> BinderResult<()> {
+        Err(unsupported(&no_global_service("removeVmInstance")))
+    }
+
+    /// Needs the global service.
+    ///
+    /// # Errors
+    /// Always UNSUPPORTED_OPERATION.
+    pub fn claim_instance(&self, _id: &[u8; 64]) -> BinderResult<()> {
+        Err(unsupported(&no_global_service("claimVmInstance")))
+    }
+
+    /// Needs the global service.
+    ///
+    /// # Errors
+    /// Always UNSUPPORTED_OPERATION.
+    pub fn assignable_devices(&self) -> BinderResult<Vec<AssignableDevice>> {
+        Err(unsupported(&no_global_service("getAssignableDevices")))
+    }
+
+    /// Needs the global service.
+    ///
+    /// # Errors
+    /// Always UNSUPPORTED_OPERATION.
+    pub fn enable_test_attestation(&self) -> BinderResult<()> {
+        Err(unsupported(&no_global_service("enableTestAttestation")))
     }
 
     /// Needs the global service.

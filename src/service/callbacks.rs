@@ -120,7 +120,7 @@ impl Callbacks {
 }
 
 /// The interface's number for a reason.
-fn death_reason(death: Death) -> DeathReason {
+pub(crate) fn death_reason(death: Death) -> DeathReason {
     match death {
         Death::InfrastructureError => DeathReason::INFRASTRUCTURE_ERROR,
         Death::Killed => DeathReason::KILLED,

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `IVirtualMachineService`: what the programs in a guest may tell their manager.
 
-use crate::profile;
-use crate::service::status::{exception, unsupported};
+use crate::service::status::exception;
 use crate::vm::{Instance, PayloadState};
 use avf_aidl::common::{Certificate, ErrorCode};
 use avf_aidl::guest::{BnVirtualMachineService, IVirtualMachineService};
@@ -66,10 +65,8 @@ impl IVirtualMachineService for GuestService {
         Ok(())
     }
 
-    fn requestAttestation(&self, _csr: &[u8], _test_mode: bool) -> BinderResult<Vec<Certificate>> {
-        Err(unsupported(&profile::no_global_service(
-            "requestAttestation",
-        )))
+    fn requestAttestation(&self, csr: &[u8], test_mode: bool) -> BinderResult<Vec<Certificate>> {
+        self.vm()?.attestation().request(csr, test_mode)
     }
 
     fn getSecretkeeper(&self) -> BinderResult<Strong<dyn ISecretkeeper>> {

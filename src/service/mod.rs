@@ -9,6 +9,7 @@ pub mod status;
 mod virtualization;
 
 pub use callbacks::Callbacks;
+pub(crate) use callbacks::death_reason;
 pub use guest::GuestService;
 pub use machine::Machine;
 pub use virtualization::VirtualizationService;

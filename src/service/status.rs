@@ -42,7 +42,15 @@ impl From<&vm::Error> for Status {
         let code = match error {
             vm::Error::BadParcelable { .. } => ExceptionCode::BadParcelable,
             vm::Error::Invalid { .. } => ExceptionCode::IllegalArgument,
-            vm::Error::Forbidden { .. } => ExceptionCode::Security,
+            vm::Error::Forbidden { .. } | vm::Error::Denied(_) => ExceptionCode::Security,
+            vm::Error::Refused { status, .. }
+                if !matches!(
+                    status.exception_code(),
+                    ExceptionCode::ServiceSpecific | ExceptionCode::TransactionFailed
+                ) =>
+            {
+                status.exception_code()
+            }
             vm::Error::Vmm(cause) if cause.is_invalid_input() => ExceptionCode::IllegalArgument,
             vm::Error::Vmm(vmm::Error::Unsupported { .. } | vmm::Error::NoBalloon)
             | vm::Error::Unsupported { .. } => ExceptionCode::UnsupportedOperation,

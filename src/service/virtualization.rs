@@ -6,15 +6,14 @@ use crate::client::Client;
 use crate::debug_policy::DebugPolicy;
 use crate::device_tree::{self, Untrusted};
 use crate::host::Host;
-use crate::profile::{self, Provider, Request};
+use crate::profile::{self, Creation, Provider, Request, Wish};
 use crate::service::{Machine, image, status};
 use crate::settings::Settings;
 use crate::vm::plan::Exempt;
 use crate::vm::{Destination, Instance, RunOptions, Vms, plan};
 use avf_aidl::service::{
-    AssignableDevice, BnVirtualizationService, FEATURE_MULTI_TENANT, FEATURE_NETWORK,
-    FEATURE_VENDOR_MODULES, IVirtualMachine, IVirtualizationService, PartitionType,
-    VirtualMachineConfig, VirtualMachineDebugInfo,
+    AssignableDevice, BnVirtualizationService, IVirtualMachine, IVirtualizationService,
+    PartitionType, VirtualMachineConfig, VirtualMachineDebugInfo,
 };
 use rsbinder::{BinderResult, Interface, ParcelFileDescriptor, SIBinder, Strong};
 use std::sync::Arc;
@@ -98,24 +97,38 @@ impl VirtualizationService {
             accel: found.accel,
             boot_timeout: self.settings.boot_timeout(is_app, found.accel),
             ramdump: self.ramdump(policy)?,
+            atoms: self.provider.atoms(),
+            attestation: self.provider.attestation(),
         };
         self.vms.settle(name);
-        let context = self.provider.context(request)?;
+        let mut context = self.provider.context(request)?;
+        draft.equipment = self.provider.equip(&mut context.held, raw)?;
         self.vms.add(draft, context, &*found.vmm, options)
     }
 
     /// Whether the client may have this VM, made of these files; asked before any file is opened.
     fn authorize(&self, config: &VirtualMachineConfig) -> Result<Request, crate::vm::Error> {
         let (name, instance_id) = plan::identity(config);
-        match config {
+        let (is_custom, network) = match config {
             VirtualMachineConfig::RawConfig(raw) => {
                 plan::check_features(raw, profile::CAPABILITIES, &self.host.hypervisor())?;
+                (true, raw.networkSupported)
             }
             VirtualMachineConfig::AppConfig(app) => {
                 app_config::check_features(app, profile::CAPABILITIES)?;
+                let network = app
+                    .customConfig
+                    .as_ref()
+                    .is_some_and(|c| c.networkSupported);
+                (app_config::is_custom(app), network)
             }
-        }
-        let request = self.provider.authorize(name, instance_id)?;
+        };
+        let request = self.provider.authorize(Wish {
+            name,
+            instance_id,
+            is_custom,
+            network,
+        })?;
         self.host.say_whether_files_have_labels();
         plan::check_origin(config, &self.host, request.is_vendor())?;
         Ok(request)
@@ -138,6 +151,32 @@ impl VirtualizationService {
             kept: self.settings.ramdumps.clone(),
             collector: self.host.path(COLLECTOR),
         }))
+    }
+}
+
+/// What is told of a client's request for a VM.
+fn creation<'a>(
+    config: &'a VirtualMachineConfig,
+    created: &BinderResult<Arc<Instance>>,
+) -> Creation<'a> {
+    let (is_app, is_protected, memory_mib, topology) = match config {
+        VirtualMachineConfig::RawConfig(raw) => {
+            (false, raw.protectedVm, raw.memoryMib, raw.cpuTopology)
+        }
+        VirtualMachineConfig::AppConfig(app) => {
+            (true, app.protectedVm, app.memoryMib, app.cpuTopology)
+        }
+    };
+    Creation {
+        name: plan::name(config),
+        is_protected,
+        is_app,
+        cpus: plan::cpus(topology).map_or(0, |cpus| cpus.count().get()),
+        memory_mib,
+        exception: created
+            .as_ref()
+            .err()
+            .map_or(0, |status| status.exception_code() as i32),
     }
 }
 
@@ -177,9 +216,13 @@ impl IVirtualizationService for VirtualizationService {
             console_in,
             os_log,
         };
-        let vm = self
+        let created = self
             .create(config, files)
-            .map_err(|e| status::logged(&format!("createVm '{}'", plan::name(config)), &e))?;
+            .map_err(|e| status::logged(&format!("createVm '{}'", plan::name(config)), &e));
+        self.provider
+            .atoms()
+            .creation_requested(&creation(config, &created));
+        let vm = created?;
         log::info!("VM '{}' created with CID {}", vm.name(), vm.cid());
         Ok(Machine::binder(vm))
     }
@@ -194,6 +237,7 @@ impl IVirtualizationService for VirtualizationService {
         size_bytes: i64,
         kind: PartitionType,
     ) -> BinderResult<()> {
+        self.provider.check_use()?;
         image::initialize(image, size_bytes, kind)
     }
 
@@ -202,17 +246,16 @@ impl IVirtualizationService for VirtualizationService {
         input: &ParcelFileDescriptor,
         idsig: &ParcelFileDescriptor,
     ) -> BinderResult<()> {
+        self.provider.check_use()?;
         image::update_idsig(input, idsig, self.host.sdk())
     }
 
     fn debugListVms(&self) -> BinderResult<Vec<VirtualMachineDebugInfo>> {
-        self.provider.debug_list_vms(&self.vms)
+        self.provider.debug_list_vms()
     }
 
     fn getAssignableDevices(&self) -> BinderResult<Vec<AssignableDevice>> {
-        Err(status::unsupported(&profile::no_global_service(
-            "getAssignableDevices",
-        )))
+        self.provider.assignable_devices()
     }
 
     fn getSupportedOSList(&self) -> BinderResult<Vec<String>> {
@@ -220,19 +263,11 @@ impl IVirtualizationService for VirtualizationService {
     }
 
     fn isFeatureEnabled(&self, feature: &str) -> BinderResult<bool> {
-        let capabilities = profile::CAPABILITIES;
-        Ok(match feature {
-            FEATURE_NETWORK => capabilities.network,
-            FEATURE_VENDOR_MODULES => capabilities.vendor_modules,
-            FEATURE_MULTI_TENANT => capabilities.multi_tenant,
-            _ => false,
-        })
+        Ok(profile::CAPABILITIES.has(feature))
     }
 
     fn enableTestAttestation(&self) -> BinderResult<()> {
-        Err(status::unsupported(&profile::no_global_service(
-            "enableTestAttestation",
-        )))
+        self.provider.enable_test_attestation()
     }
 
     fn isRemoteAttestationSupported(&self) -> BinderResult<bool> {
@@ -243,15 +278,11 @@ impl IVirtualizationService for VirtualizationService {
         Ok(self.is_updatable())
     }
 
-    fn removeVmInstance(&self, _instance_id: &[u8; 64]) -> BinderResult<()> {
-        Err(status::unsupported(&profile::no_global_service(
-            "removeVmInstance",
-        )))
+    fn removeVmInstance(&self, instance_id: &[u8; 64]) -> BinderResult<()> {
+        self.provider.remove_instance(instance_id)
     }
 
-    fn claimVmInstance(&self, _instance_id: &[u8; 64]) -> BinderResult<()> {
-        Err(status::unsupported(&profile::no_global_service(
-            "claimVmInstance",
-        )))
+    fn claimVmInstance(&self, instance_id: &[u8; 64]) -> BinderResult<()> {
+        self.provider.claim_instance(instance_id)
     }
 }

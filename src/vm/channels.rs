@@ -3,7 +3,7 @@
 //! VMM's command line.
 
 use crate::vm::control_socket::ControlSocket;
-use crate::vm::device::{self, Route, UserDevice};
+use crate::vm::device::{self, HostSide, Route};
 use crate::vm::driver::Streams;
 use crate::vm::output::LineLog;
 use crate::vm::plan::Draft;
@@ -18,7 +18,7 @@ use vmm::{Prepared, Vmm};
 /// A VM with all its channels, before its VMM is started.
 pub(super) struct Unstarted {
     pub(super) prepared: Prepared,
-    pub(super) device: Option<UserDevice>,
+    pub(super) vsock: HostSide,
     pub(super) streams: Streams,
     pub(super) control: ControlSocket,
     pub(super) options: RunOptions,
@@ -34,8 +34,8 @@ pub(super) fn prepare(
 ) -> Result<(Unstarted, Route), Error> {
     let cid = context.cid;
     let control = ControlSocket::listen(&context.directory)?;
-    let (vsock, route) = device::prepare(&context.directory, context.vhost.take())?;
-    let (vsock, device) = vsock.split(cid);
+    let (vsock, route) = device::prepare(&context.directory, context.vsock.take())?;
+    let (vsock, host_side) = vsock.split(cid);
     let mut logs = Vec::new();
     let directory = context.directory.path();
     let mut or_logged = |given: Option<OwnedFd>, name: &str, file: &str| match given {
@@ -85,9 +85,9 @@ pub(super) fn prepare(
         device_tree_overlay: draft.device_tree_overlay,
         gpu: draft.gpu,
         display: draft.display,
-        tap: None,
+        tap: draft.equipment.tap,
         inputs: draft.inputs,
-        assigned: None,
+        assigned: draft.equipment.assigned,
         audio: draft.audio,
         usb: draft.usb,
     };
@@ -95,7 +95,7 @@ pub(super) fn prepare(
     Ok((
         Unstarted {
             prepared,
-            device,
+            vsock: host_side,
             streams: Streams {
                 failure,
                 logs,

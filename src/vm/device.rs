@@ -2,7 +2,9 @@
 //! The vsock of a VM: the kernel's device where there is one, else a process of our own.
 
 use crate::args;
+use crate::vm::vhost::KernelVsock;
 use crate::vm::{Error, VmDirectory};
+use avf_rpc::vsock::Port;
 use rustix::fs::{Mode, OFlags};
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -39,10 +41,10 @@ pub(super) struct UserDevice {
 /// `vhost` is the kernel's device, which holds the CID, if there is one.
 pub(super) fn prepare(
     directory: &VmDirectory,
-    vhost: Option<OwnedFd>,
+    vhost: Option<KernelVsock>,
 ) -> Result<(VsockParts, Route), Error> {
     match vhost {
-        Some(vhost) => Ok((VsockParts::Kernel { vhost }, Route::Kernel)),
+        Some(vsock) => Ok((VsockParts::Kernel(vsock), Route::Kernel)),
         None => {
             let (vhost_user, vmm) = rustix::net::socketpair(
                 AddressFamily::UNIX,
@@ -71,14 +73,20 @@ pub(super) fn prepare(
     }
 }
 
+/// The host's side of a guest's vsock.
+#[derive(Debug)]
+pub(super) enum HostSide {
+    /// The port on which the guest finds its manager.
+    Kernel(Port),
+    /// The process to be started.
+    User(UserDevice),
+}
+
 /// The two sides of a guest's vsock.
 #[derive(Debug)]
 pub(super) enum VsockParts {
     /// The kernel's.
-    Kernel {
-        /// The opened device, which holds the CID.
-        vhost: OwnedFd,
-    },
+    Kernel(KernelVsock),
     /// A process of ours and the VMM's end of the socket between them.
     User {
         /// The process to be.
@@ -89,11 +97,14 @@ pub(super) enum VsockParts {
 }
 
 impl VsockParts {
-    /// What goes into the VMM's plan, and what is to be started.
-    pub(super) fn split(self, cid: u32) -> (Vsock, Option<UserDevice>) {
+    /// What goes into the VMM's plan, and what stays with the host.
+    pub(super) fn split(self, cid: u32) -> (Vsock, HostSide) {
         match self {
-            Self::Kernel { vhost } => (Vsock::Kernel { vhost, cid }, None),
-            Self::User { device, vmm } => (Vsock::User { socket: vmm }, Some(device)),
+            Self::Kernel(KernelVsock { device, port }) => {
+                let vhost = device;
+                (Vsock::Kernel { vhost, cid }, HostSide::Kernel(port))
+            }
+            Self::User { device, vmm } => (Vsock::User { socket: vmm }, HostSide::User(device)),
         }
     }
 }

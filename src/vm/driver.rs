@@ -4,11 +4,12 @@
 //!
 //! The kernel kills the processes when this thread ends, however it ends.
 
-use crate::service::GuestService;
+use crate::profile;
 use crate::service::status::chain;
+use crate::service::{GuestService, death_reason};
 use crate::vm::channels::Unstarted;
 use crate::vm::control_socket::Controller;
-use crate::vm::device::{self, UserDevice};
+use crate::vm::device::{self, HostSide};
 use crate::vm::metrics::Metrics;
 use crate::vm::output::{Head, LineLog, Tail, drain};
 use crate::vm::ramdump::Ramdump;
@@ -45,16 +46,17 @@ pub(super) fn drive(
 ) {
     let Unstarted {
         prepared,
-        device,
+        vsock,
         streams,
         control,
         options,
         context,
     } = unstarted;
     let directory = &context.directory;
+    let atoms = options.atoms.clone();
     let run = || {
         let controller = control.serve(vm)?;
-        let processes = Processes::spawn(vm, prepared, device, streams, options, directory)?;
+        let processes = Processes::spawn(vm, prepared, vsock, streams, options, directory)?;
         Ok((processes, controller))
     };
     let (end, controller) = match run() {
@@ -64,6 +66,8 @@ pub(super) fn drive(
                 death: Death::StartFailed,
                 error: Some(e),
                 ramdump: None,
+                metrics: None,
+                signal: 0,
             };
             (end, None)
         }
@@ -76,6 +80,15 @@ pub(super) fn drive(
     // create the same VM again at once.
     drop(context);
     vm.finish(end.death);
+    let metrics = end.metrics.as_ref();
+    atoms.exited(&profile::End {
+        name: vm.name(),
+        reason: death_reason(end.death),
+        signal: end.signal,
+        elapsed: metrics.map_or(Duration::ZERO, |metrics| metrics.elapsed),
+        guest_time: metrics.map_or(Duration::ZERO, Metrics::guest_time),
+        peak_rss_kib: metrics.map_or(0, |metrics| metrics.usage.peak_rss_kib),
+    });
     // Last, so that those who registered over the control socket have heard of the death, too.
     drop(controller);
     if let Some(error) = end.error {
@@ -90,6 +103,10 @@ struct End {
     /// Why the start failed, if it did.
     error: Option<Error>,
     ramdump: Option<Ramdump>,
+    /// What the VMM used, if there was one.
+    metrics: Option<Metrics>,
+    /// The signal that ended the VMM; 0 if none did.
+    signal: i32,
 }
 
 /// What the guest and its VMM write.
@@ -125,7 +142,7 @@ impl Processes {
     fn spawn(
         vm: &Arc<Instance>,
         prepared: Prepared,
-        device: Option<UserDevice>,
+        vsock: HostSide,
         streams: Streams,
         options: RunOptions,
         directory: &VmDirectory,
@@ -133,9 +150,9 @@ impl Processes {
         let cid = vm.cid();
         let server = Server::new(GuestService::binder(vm), GUEST_POLICY)?;
         // The guest's service is on the port that equals its CID.
-        let (device, guest) = match device {
-            None => (None, GuestServer::on_vsock(server, cid, cid)?),
-            Some(device) => {
+        let (device, guest) = match vsock {
+            HostSide::Kernel(port) => (None, GuestServer::on_vsock(server, cid, port)?),
+            HostSide::User(device) => {
                 let device = device.spawn(cid, directory)?;
                 note(directory, &device);
                 let prefix = directory.short_path(device::VSOCK_SOCKET);
@@ -316,12 +333,12 @@ impl Processes {
             "{who}: VMM ended: {exit:?}, {:?}, failure text {failure:?}",
             self.ending
         );
-        if let Some(ended) = ended {
-            let metrics = Metrics {
-                elapsed: self.executed.elapsed(),
-                accel: self.options.accel,
-                usage: ended.usage,
-            };
+        let metrics = ended.map(|ended| Metrics {
+            elapsed: self.executed.elapsed(),
+            accel: self.options.accel,
+            usage: ended.usage,
+        });
+        if let Some(metrics) = &metrics {
             log::info!("{who}: {metrics}");
         }
         let said = self.stderr.text();
@@ -345,6 +362,11 @@ impl Processes {
             death,
             error,
             ramdump: self.streams.ramdump,
+            metrics,
+            signal: match exit {
+                Some(Exit::Signal(signal)) => signal,
+                _ => 0,
+            },
         }
     }
 

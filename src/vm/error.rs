@@ -32,6 +32,27 @@ pub enum Error {
         /// The field and the reason.
         what: String,
     },
+    /// The client lacks a permission.
+    #[error(transparent)]
+    Denied(Box<dyn std::error::Error + Send + Sync>),
+    /// Who may what cannot be found out.
+    #[error("find out who may have VMs")]
+    Permissions(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The global service is there, but cannot be spoken with.
+    #[error("reach the global virtualization service")]
+    GlobalService(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The global service refuses.
+    #[error("{what}")]
+    Refused {
+        /// What was asked of it.
+        what: String,
+        /// Its answer.
+        #[source]
+        status: Box<rsbinder::Status>,
+    },
+    /// The lock of a CID cannot be had or asked for.
+    #[error("reserve a CID among all managers")]
+    CidLock(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// A field asks for what this manager cannot do.
     #[error("{what}")]
     Unsupported {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! One VM, as the binder objects see it. The work is done by its driver thread.
 
+use crate::profile::{Atoms, Attestation, Listing};
 use crate::service::Callbacks;
 use crate::vm::channels::{self, Unstarted};
 use crate::vm::device::{self, Route};
@@ -11,7 +12,7 @@ use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak, mpsc};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use vmm::child::Killer;
 use vmm::death::Death;
 use vmm::{Control, Vmm};
@@ -34,6 +35,8 @@ pub struct Instance {
     memory: u64,
     route: Route,
     callbacks: Callbacks,
+    atoms: Atoms,
+    attestation: Attestation,
     registry: Weak<Vms>,
     inner: Mutex<Inner>,
     /// Told at each change of the state.
@@ -50,8 +53,10 @@ struct Inner {
     kill: bool,
     /// Whether all is cleaned up and the clients know.
     finished: bool,
-    /// What the client says where the console can be had.
-    host_console_name: Option<String>,
+    /// Who lists where the console can be had, until the VM is dead.
+    listing: Option<Listing>,
+    /// When the VMM was started.
+    executed: Option<Instant>,
 }
 
 struct Running {
@@ -80,6 +85,8 @@ impl Instance {
         let (name, cid) = (context.name.clone(), context.cid);
         let memory = u64::from(draft.memory_mib.get()) << 20;
         let directory = context.directory.path().to_owned();
+        let listing = context.held.listing();
+        let (atoms, attestation) = (options.atoms.clone(), options.attestation.clone());
         let (unstarted, route) = channels::prepare(draft, context, vmm, options)?;
         Ok(Self {
             name,
@@ -88,6 +95,8 @@ impl Instance {
             memory,
             route,
             callbacks: Callbacks::default(),
+            atoms,
+            attestation,
             registry,
             inner: Mutex::new(Inner {
                 state: State::NotStarted,
@@ -95,7 +104,8 @@ impl Instance {
                 running: None,
                 kill: false,
                 finished: false,
-                host_console_name: None,
+                listing,
+                executed: None,
             }),
             changed: Condvar::new(),
         })
@@ -207,12 +217,17 @@ impl Instance {
             running.killer.kill();
         }
         let unstarted = inner.unstarted.take();
+        let listing = if unstarted.is_some() {
+            inner.listing.take()
+        } else {
+            None
+        };
         if unstarted.is_some() {
             inner.state.die(Death::Killed);
             inner.finished = true;
         }
         drop(inner);
-        drop(unstarted);
+        drop((unstarted, listing));
     }
 
     /// Connects to `port` in the guest.
@@ -292,10 +307,10 @@ impl Instance {
         Ok(self.control("setMemoryBalloon")?.set_balloon(wanted)?)
     }
 
-    /// Where the client says that the console can be had.
+    /// How the guest has itself certified.
     #[must_use]
-    pub fn host_console_name(&self) -> Option<String> {
-        self.inner().host_console_name.clone()
+    pub fn attestation(&self) -> &Attestation {
+        &self.attestation
     }
 
     /// Keeps where the console can be had, for those who list VMs.
@@ -310,7 +325,10 @@ impl Instance {
                 ),
             });
         }
-        self.inner().host_console_name = Some(path.to_owned());
+        let listing = self.inner().listing.clone();
+        if let Some(listing) = listing {
+            listing.set_console(path);
+        }
         match directory::note_console(&self.directory, path) {
             // A VM that has ended is listed no more.
             Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Error::io(
@@ -329,7 +347,14 @@ impl Instance {
         self.inner().state.advance(to)?;
         log::info!("VM '{}' (CID {}): payload {to:?}", self.name, self.cid);
         match to {
-            PayloadState::Started => self.callbacks.payload_started(self.cid),
+            PayloadState::Started => {
+                self.callbacks.payload_started(self.cid);
+                let executed = self.inner().executed;
+                self.atoms.booted(
+                    &self.name,
+                    executed.map_or(Duration::ZERO, |at| at.elapsed()),
+                );
+            }
             PayloadState::Ready => self.callbacks.payload_ready(self.cid),
             PayloadState::Finished(code) => self.callbacks.payload_finished(self.cid, code),
             PayloadState::Starting | PayloadState::Hangup => {}
@@ -344,6 +369,7 @@ impl Instance {
             killer.kill();
         }
         inner.running = Some(Running { killer, control });
+        inner.executed = Some(Instant::now());
     }
 
     /// The VMM runs the guest.
@@ -385,6 +411,7 @@ impl Instance {
         let mut inner = self.inner();
         inner.state.die(death);
         inner.running = None;
+        inner.listing = None;
     }
 
     /// Everything is cleaned up: tells the clients, then those who wait in [`Instance::stop`].

@@ -26,7 +26,7 @@ pub use ramdump::Destination;
 pub use registry::Vms;
 pub use state::{PayloadState, State};
 
-use std::os::fd::OwnedFd;
+use crate::profile::{Atoms, Attestation};
 use std::time::Duration;
 use vmm::accel::Acceleration;
 
@@ -37,10 +37,12 @@ pub struct Context {
     pub name: String,
     /// Its CID.
     pub cid: u32,
-    /// The kernel's device that holds the CID; none if this host has no such device.
-    pub vhost: Option<OwnedFd>,
+    /// The guest's place on the kernel's vsock; none if this host has no such device.
+    pub vsock: Option<vhost::KernelVsock>,
     /// Its temporary directory, which holds the CID among managers.
     pub directory: VmDirectory,
+    /// What it has of the profile's; given back after the directory.
+    pub held: crate::profile::Held,
 }
 
 /// How a VM is run on this host, beside what its client asks for.
@@ -52,4 +54,8 @@ pub struct RunOptions {
     pub boot_timeout: Option<Duration>,
     /// Where a dump of the guest's memory goes; the guest writes none if absent.
     pub ramdump: Option<Destination>,
+    /// Who is told of the boot and the end.
+    pub atoms: Atoms,
+    /// How the guest has itself certified.
+    pub attestation: Attestation,
 }

@@ -39,6 +39,11 @@ pub(super) fn drain(fd: impl AsFd, mut take: impl FnMut(&[u8])) -> bool {
     true
 }
 
+/// The character, or `?` for one that a terminal would obey.
+fn printable(c: char) -> char {
+    if c.is_control() && c != '\t' { '?' } else { c }
+}
+
 /// The last bytes of a stream.
 #[derive(Debug)]
 pub(super) struct Tail {
@@ -62,11 +67,14 @@ impl Tail {
         self.bytes.drain(..surplus);
     }
 
-    /// The text, trimmed; never invalid.
+    /// The text, trimmed; never invalid, and without control characters but those between words and
+    /// lines: a VMM may repeat what its guest says, and people read it on a terminal.
     pub(super) fn text(&mut self) -> String {
         String::from_utf8_lossy(self.bytes.make_contiguous())
             .trim()
-            .to_owned()
+            .chars()
+            .map(|c| if c == '\n' { c } else { printable(c) })
+            .collect()
     }
 }
 
@@ -150,11 +158,7 @@ impl LineLog {
                 }
                 // A guest must not write control sequences to someone's terminal.
                 let text = String::from_utf8_lossy(line);
-                let text: String = text
-                    .trim_end()
-                    .chars()
-                    .map(|c| if c.is_control() && c != '\t' { '?' } else { c })
-                    .collect();
+                let text: String = text.trim_end().chars().map(printable).collect();
                 log::info!("{name}: {text}");
             }
             line.clear();
@@ -192,6 +196,8 @@ mod tests {
         tail.push(b"0123456789");
         tail.push(b"abcde");
         assert_eq!(tail.text(), "56789abcde");
+        tail.push(b"\x1b[2J a\n\tb");
+        assert_eq!(tail.text(), "e?[2J a\n\tb");
         let mut head = Head::default();
         for _ in 0..100 {
             head.push(&[b'x'; 100]);

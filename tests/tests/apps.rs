@@ -91,6 +91,7 @@ fn a_changed_byte_is_refused() {
             "{log}"
         );
         assert!(log.contains("the APK: its root hash is"), "{log}");
+        println!("one byte changed: {death:?}; the guest's log:\n{log}");
         // It was the byte.
         file.write_all_at(&byte, place).unwrap();
         answer(&manager, apps.config(files, PAYLOAD));
@@ -116,6 +117,7 @@ fn an_instance_keeps_to_its_payload() {
         answer(&manager, config(&first, &instance));
         let (death, log) = run(&manager, config(&second, &instance));
         assert_eq!(death, DeathReason::MicrodroidPayloadHasChanged, "{log}");
+        println!("another payload: {death:?}; the guest's log:\n{log}");
         answer(&manager, config(&first, &instance));
         answer(
             &manager,

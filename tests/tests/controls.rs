@@ -90,7 +90,11 @@ fn a_guest_that_is_suspended_and_resumed() {
         }
         // The guest's clock stood still meanwhile, however slow everything else was. It counts in
         // hundredths of a second.
-        let lost = begin.elapsed() - guest;
+        let host = begin.elapsed();
+        let lost = host - guest;
+        println!(
+            "of {host:.2?} the guest's clock counted {guest:.2?}: it stood still for {lost:.2?}"
+        );
         assert!(
             lost >= pause - Duration::from_millis(20),
             "lost only {lost:?}"
@@ -127,9 +131,11 @@ fn memory_that_is_taken_and_given_back() {
         };
         reaches(TAKEN);
         let taken = free - meminfo(&*demo, "MemFree:");
+        println!("balloon of {TAKEN} bytes read back; the guest has {taken} bytes less free");
         assert!(taken > TAKEN / 2, "the guest lost {taken} bytes only");
         reaches(0);
         let taken = free - meminfo(&*demo, "MemFree:");
+        println!("balloon of 0 bytes read back; the guest has {taken} bytes less free");
         assert!(taken < TAKEN / 2, "the guest still lacks {taken} bytes");
         for wrong in [-1, (256 << 20) + 1, i64::MIN] {
             let part = format!("bytes {wrong}");
@@ -161,6 +167,12 @@ fn a_vm_without_a_balloon() {
             refused(answer, ExceptionCode::ServiceSpecific, &words);
         }
         vm.start().unwrap();
+        // Ports of the guest's system, and none at all.
+        for port in [i32::MIN, -1, 0, 1, 21, 1023] {
+            let words = format!("port {port}: it must be 1024 or more");
+            let answer = vm.binder().connectVsock(port).map(drop);
+            refused(answer, ExceptionCode::IllegalArgument, &words);
+        }
         let none = "noBalloon";
         let unsupported = ExceptionCode::UnsupportedOperation;
         refused(vm.binder().getMemoryBalloon(), unsupported, none);
@@ -235,6 +247,7 @@ fn a_memory_dump_is_kept() {
         assert_eq!(fs::read_to_string(&files[0]).unwrap(), "dump-of-a-guest");
         let told = format!("memory dump of 15 bytes in {}", files[0].display());
         assert!(manager.log().contains(&told), "{}", manager.log());
+        println!("{told}: \"dump-of-a-guest\"");
         drop(vm);
         let vm = start(&manager, config(host, &["--exit=0"]));
         assert_eq!(death(&manager, &vm), DeathReason::Shutdown);

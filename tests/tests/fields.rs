@@ -11,10 +11,11 @@
 
 use avf_aidl::service::input_device::{EvDev, Keyboard, MultiTouch, SingleTouch, Trackpad};
 use avf_aidl::service::{
-    CpuTopology, DiskImage, DisplayConfig, GpuConfig, InputDevice, Partition,
+    CpuTopology, DiskImage, DisplayConfig, GpuConfig, InputDevice, Partition, VirtualMachineConfig,
     VirtualMachineRawConfig,
 };
 use rsbinder::{ExceptionCode, ParcelFileDescriptor};
+use rustix::fs::OFlags;
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -95,6 +96,69 @@ fn numbers_and_texts() {
             ("devices", |c| c.devices = vec!["/sys/x".into()]),
         ] {
             refused(host, UNSUPPORTED, &[field], change);
+        }
+        no_directories(&host.root);
+    });
+}
+
+/// Names are the client's own choice in this program only.
+#[test]
+fn names() {
+    host::run("names", |host| {
+        let manager = host.manager("virtmgr");
+        for (name, part) in [
+            ("", "name: it is empty"),
+            (&*"n".repeat(256), "name: it has 256 bytes"),
+            (
+                "two\nlines",
+                "name \"two\\nlines\": it has control characters",
+            ),
+            ("\x1b[2J", "control characters"),
+        ] {
+            let mut config = config(host, &[]);
+            config.name = name.into();
+            expect(&manager, config, ILLEGAL, &[part]);
+        }
+        no_directories(&host.root);
+    });
+}
+
+#[test]
+fn consoles() {
+    host::run("consoles", |host| {
+        let manager = host.early();
+        let scratch = host.scratch();
+        let file = scratch.join("file");
+        fs::write(&file, "text").unwrap();
+        let open = |path: &Path, flags| {
+            let flags = flags | OFlags::CLOEXEC;
+            let opened = rustix::fs::open(path, flags, rustix::fs::Mode::empty());
+            ParcelFileDescriptor::new(opened.unwrap())
+        };
+        let config = VirtualMachineConfig::RawConfig(config(host, &[]));
+        let cases = [
+            ("consoleOutFd", OFlags::RDONLY, "open for writing"),
+            ("consoleInFd", OFlags::WRONLY, "open for reading"),
+            ("osLogFd", OFlags::RDONLY, "open for writing"),
+        ];
+        for (number, (field, wrong, wanted)) in cases.into_iter().enumerate() {
+            for (fd, part) in [
+                (open(&file, wrong), wanted),
+                (open(&file, OFlags::PATH), wanted),
+                (open(&scratch, OFlags::RDONLY), "a file, a pipe"),
+            ] {
+                let mut given = [None, None, None];
+                given[number] = Some(&fd);
+                let [out, input, log] = given;
+                let status = manager
+                    .service()
+                    .createVm(&config, out, input, log)
+                    .unwrap_err();
+                let message = status.message().unwrap_or_default();
+                assert_eq!(status.exception_code(), ILLEGAL, "{message}");
+                assert!(message.contains(field), "{field}: {message}");
+                assert!(message.contains(part), "{field}: {message}");
+            }
         }
         no_directories(&host.root);
     });

@@ -8,7 +8,8 @@
     reason = "a failed test panics"
 )]
 
-use avf_aidl::service::VirtualMachineRawConfig;
+use avf_aidl::service::{DiskImage, Partition, VirtualMachineRawConfig};
+use rsbinder::ParcelFileDescriptor;
 use std::time::Duration;
 use system_tests::guest::{self, PATIENCE, config, service, start};
 use system_tests::host::{self, CID, Host, VM};
@@ -350,9 +351,30 @@ fn a_hundred_vms_that_are_never_started() {
                 .unwrap()
                 .count()
         };
+        let image = host.scratch().join("image");
+        std::fs::write(&image, vec![0; 8192]).unwrap();
+        let partition = |writable: bool| {
+            let file = std::fs::OpenOptions::new()
+                .read(true)
+                .write(writable)
+                .open(&image);
+            Partition {
+                label: format!("writable-{writable}"),
+                image: Some(ParcelFileDescriptor::new(file.unwrap())),
+                writable,
+                ..Default::default()
+            }
+        };
         let make = |number: usize| {
             for _ in 0..number {
-                let vm: VirtualMachineRawConfig = config(host, &[]);
+                // A disk that is served by a thread of the manager's.
+                let vm = VirtualMachineRawConfig {
+                    disks: vec![DiskImage {
+                        partitions: vec![partition(true), partition(false)],
+                        ..Default::default()
+                    }],
+                    ..config(host, &[])
+                };
                 drop(guest::create(&manager, vm).unwrap());
             }
             // A call behind the releases: what it finds is what they left.

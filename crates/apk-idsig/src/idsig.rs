@@ -240,7 +240,7 @@ pub fn update(apk: &File, idsig: &mut File, sdk: u32) -> Result<bool, Error> {
     // Whatever is there that is no idsig is replaced.
     if let Ok(found) = Idsig::read(&mut *idsig, true)
         && found.hashing == wanted.hashing
-        && found.tree.len() == wanted.tree.len()
+        && found.tree == wanted.tree
     {
         return Ok(false);
     }

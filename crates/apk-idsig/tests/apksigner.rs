@@ -50,6 +50,16 @@ fn check(size: usize, keys: &[Key], options: &[&str], algorithm: SignatureAlgori
     let mut other = tempfile::tempfile().unwrap();
     theirs.write(&mut other).unwrap();
     assert!(!update(&apk, &mut other, SDK).unwrap());
+    // One with the right root but a damaged tree is of no use to anyone, and is made anew.
+    let mut damaged = theirs.clone();
+    if let Some(byte) = damaged.tree.last_mut() {
+        *byte ^= 1;
+        let mut file = tempfile::tempfile().unwrap();
+        damaged.write(&mut file).unwrap();
+        assert!(update(&apk, &mut file, SDK).unwrap());
+        file.rewind().unwrap();
+        assert_eq!(Idsig::read(&file, true).unwrap(), read);
+    }
     // What is written is what was read, to the byte.
     other.rewind().unwrap();
     let mut bytes = Vec::new();

@@ -23,6 +23,12 @@ pub enum Error {
         /// The library's status.
         status: rsbinder::StatusCode,
     },
+    /// A port of the host's vsock is in use.
+    #[error("vsock port {port} of this host is taken by another program")]
+    PortTaken {
+        /// The port.
+        port: u32,
+    },
     /// The peer of a hybrid vsock socket did not accept the connection.
     #[error("vsock port {port} of the guest refused the connection: nothing listens there")]
     Refused {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! RPC binder servers and clients for the three channels of the Android Virtualization Framework:
+//! RPC binder servers and clients for the channels of the Android Virtualization Framework:
 //!
 //! * [`bootstrap`]: a stream socket inherited from the parent process, over which the client passes
 //!   one fresh connection per message. This is how a client reaches its VM manager.
@@ -7,6 +7,8 @@
 //!   socket that a user-space vsock device connects to ("hybrid vsock"). The peer is checked before
 //!   a byte of RPC is read.
 //! * [`payload`]: sessions between a guest's programs and the host, opened from either side.
+//! * [`unix`]: a service for all processes of a machine, on a socket with a path; the kernel vouches
+//!   for its callers.
 //!
 //! All servers block in `poll`, none wakes up on its own, and each bounds the connections that it
 //! serves at once.
@@ -17,6 +19,7 @@ pub mod bootstrap;
 pub mod connection;
 pub mod payload;
 pub mod server;
+pub mod unix;
 pub mod vsock;
 
 mod error;

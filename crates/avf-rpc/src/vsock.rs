@@ -35,6 +35,30 @@ impl Refused {
     }
 }
 
+/// A port of the host's vsock on which nobody is served yet. Others find it taken.
+#[derive(Debug)]
+pub struct Port {
+    listener: VsockListener,
+    number: u32,
+}
+
+impl Port {
+    /// Takes the kernel vsock port `number` of the host.
+    ///
+    /// # Errors
+    /// [`Error::PortTaken`] if another program has it; [`Error::Io`] if it is under 1024 and
+    /// `CAP_NET_BIND_SERVICE` is missing, or the kernel has no vsock.
+    pub fn take(number: u32) -> Result<Self, Error> {
+        match VsockListener::bind(&VsockAddr::new(VMADDR_CID_ANY, number)) {
+            Ok(listener) => Ok(Self { listener, number }),
+            Err(e) if e.kind() == std::io::ErrorKind::AddrInUse => {
+                Err(Error::PortTaken { port: number })
+            }
+            Err(e) => Err(Error::io(format!("listen on vsock port {number}"), e)),
+        }
+    }
+}
+
 /// A running server for one guest. Dropping it ends its sessions and joins its threads.
 #[derive(Debug)]
 pub struct GuestServer {
@@ -45,15 +69,15 @@ pub struct GuestServer {
 }
 
 impl GuestServer {
-    /// Listens on the kernel vsock `port` of the host and serves the guest with CID `cid`, no one
-    /// else.
+    /// Serves the guest with CID `cid`, no one else, on a port of the kernel's vsock.
     ///
     /// # Errors
-    /// If the port is taken, is under 1024 without `CAP_NET_BIND_SERVICE`, or the kernel has no
-    /// vsock.
-    pub fn on_vsock(server: Server, cid: u32, port: u32) -> Result<Self, Error> {
-        let listener = VsockListener::bind(&VsockAddr::new(VMADDR_CID_ANY, port))
-            .map_err(|e| Error::io(format!("listen on vsock port {port}"), e))?;
+    /// If the thread that accepts connections cannot be made.
+    pub fn on_vsock(server: Server, cid: u32, port: Port) -> Result<Self, Error> {
+        let Port {
+            listener,
+            number: port,
+        } = port;
         let server = Arc::new(server);
         let serving = Arc::clone(&server);
         let refused = Refused::default();

@@ -6,6 +6,7 @@ use rsbinder::{ExceptionCode, Status, StatusCode};
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
+use std::process::ExitStatus;
 use std::time::Duration;
 
 /// A client's error.
@@ -21,12 +22,14 @@ pub enum Error {
         source: io::Error,
     },
     /// The manager was run but did not say that it is ready.
-    #[error("the VM manager {} did not become ready: {what}", program.display())]
+    #[error("the VM manager {} did not become ready: {cause}{log}", program.display())]
     NotReady {
         /// The program.
         program: PathBuf,
         /// What it did instead.
-        what: String,
+        cause: NotReady,
+        /// The end of its log as it follows in a sentence; empty if it was not kept.
+        log: String,
     },
     /// The manager was ready, but its RPC session could not be set up.
     #[error("cannot talk to the VM manager {}", program.display())]
@@ -135,6 +138,47 @@ pub enum Error {
         /// The system's answer.
         source: io::Error,
     },
+}
+
+/// What a manager did instead of becoming ready.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum NotReady {
+    /// It ended.
+    Ended(ExitStatus),
+    /// It said nothing for so long.
+    Silent(Duration),
+    /// It said this in place of `o`.
+    Word(u8),
+    /// It closed the ready pipe and went on.
+    Closed,
+}
+
+impl NotReady {
+    /// The exit status by which a manager says that the client, or the manager itself, lacks a
+    /// permission: `EX_NOPERM` of `sysexits.h`.
+    pub const NOT_PERMITTED: i32 = 77;
+
+    /// Whether the manager ended for lack of a permission.
+    #[must_use]
+    pub fn is_not_permitted(&self) -> bool {
+        matches!(self, Self::Ended(status) if status.code() == Some(Self::NOT_PERMITTED))
+    }
+}
+
+impl fmt::Display for NotReady {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ended(status) => write!(f, "it ended at once ({status})"),
+            Self::Silent(time) => write!(f, "no word from it in {} s", time.as_secs_f32()),
+            Self::Word(word) => write!(
+                f,
+                "it said {:?} where `o` was due; is it a VM manager?",
+                char::from(*word)
+            ),
+            Self::Closed => f.write_str("it closed the ready pipe without a word"),
+        }
+    }
 }
 
 impl Error {

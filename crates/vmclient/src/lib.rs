@@ -19,6 +19,7 @@
 
 pub mod console;
 pub mod control;
+pub mod detached;
 pub mod error;
 pub mod event;
 pub mod instance;
@@ -26,8 +27,10 @@ pub mod manager;
 pub mod names;
 
 mod files;
+mod launch;
 mod process;
 mod reader;
+mod thread;
 
 /// Compiles the example of the read-me.
 #[cfg(doctest)]
@@ -36,10 +39,13 @@ struct ReadMe;
 
 pub use avf_aidl;
 pub use control::Control;
-pub use error::{CallError, Error};
+pub use detached::{Detached, spawn};
+pub use error::{CallError, Error, NotReady};
 pub use event::{Event, TimedEvent};
 pub use instance::VmInstance;
-pub use manager::{Ended, HangUp, Manager, ManagerOptions, Stderr, Streams, Timing, locate};
+pub use manager::{
+    Ended, HangUp, Manager, ManagerOptions, Stderr, Streams, Timing, locate, locate_in_fixed_places,
+};
 pub use names::{DeathReason, ErrorCode, State};
 pub use rsbinder;
 

@@ -48,6 +48,8 @@ pub enum Stderr {
     Inherit,
     /// To the client, which keeps its end for errors and [`Manager::log`].
     Keep,
+    /// To both: kept, and copied to the client's own standard error as it was at the start.
+    KeepAndCopy,
 }
 
 impl ManagerOptions {
@@ -133,19 +135,34 @@ impl ManagerOptions {
 /// the APEX `com.android.virt`, or in `PATH`.
 #[must_use]
 pub fn locate(name: &str) -> Option<PathBuf> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let path = env::split_paths(&path).filter(|dir| dir.is_absolute());
+    find(name, fixed_places().into_iter().chain(path))
+}
+
+/// Finds the manager as [`locate`] does, but not in `PATH`: for programs with raised privileges,
+/// whose callers must not say what they run.
+#[must_use]
+pub fn locate_in_fixed_places(name: &str) -> Option<PathBuf> {
+    find(name, fixed_places())
+}
+
+/// The directories in which a manager is looked for whatever the environment says.
+fn fixed_places() -> Vec<PathBuf> {
     let beside = env::current_exe()
         .ok()
         .and_then(|exe| exe.parent().map(Path::to_owned));
-    let path = env::var_os("PATH").unwrap_or_default();
     beside
         .into_iter()
         .chain([PathBuf::from("/apex/com.android.virt/bin")])
-        .chain(env::split_paths(&path).filter(|dir| dir.is_absolute()))
-        .map(|dir| dir.join(name))
-        .find(|file| {
-            file.metadata()
-                .is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0)
-        })
+        .collect()
+}
+
+fn find(name: &str, places: impl IntoIterator<Item = PathBuf>) -> Option<PathBuf> {
+    places.into_iter().map(|dir| dir.join(name)).find(|file| {
+        file.metadata()
+            .is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0)
+    })
 }
 
 /// When the steps of a manager's start were done.

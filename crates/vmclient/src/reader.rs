@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A thread that reads a pipe until its end, or until it is no longer wanted.
 
-use crate::Error;
 use crate::manager::LogHandler;
+use crate::{Error, thread};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::io::Errno;
 use std::collections::VecDeque;
@@ -28,9 +28,7 @@ impl Reader {
         let stop = eventfd(0, EventfdFlags::CLOEXEC).map_err(Error::system("make an eventfd"))?;
         let stop = Arc::new(stop);
         let seen = Arc::clone(&stop);
-        let thread = std::thread::Builder::new()
-            .name(name.to_owned())
-            .spawn(move || read(&pipe, &seen, take))
+        let thread = thread::start(name, move || read(&pipe, &seen, take))
             .map_err(Error::system("start a reader thread"))?;
         Ok(Self {
             stop,

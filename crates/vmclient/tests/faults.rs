@@ -13,7 +13,7 @@
 
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use avf_aidl::common::DeathReason as AidlDeathReason;
 use avf_aidl::service::{
@@ -36,15 +36,17 @@ fn main() -> ExitCode {
     if let Some(at) = args.iter().position(|a| a == "--rpc-server-fd") {
         return fake::main(&args[at..]);
     }
-    let tests: [(&str, fn()); 8] = [
+    let tests: [(&str, fn()); 10] = [
         ("missing_program", missing_program),
         ("ends_at_once", ends_at_once),
+        ("is_not_permitted", is_not_permitted),
         ("wrong_byte", wrong_byte),
         ("silent_manager", silent_manager),
         ("no_session", no_session),
         ("events_and_refusals", events_and_refusals),
         ("manager_dies", manager_dies),
         ("manager_does_not_end", manager_does_not_end),
+        ("detached_manager", detached_manager),
     ];
     let wanted = args.get(1).filter(|a| !a.starts_with('-'));
     for (name, test) in tests {
@@ -99,6 +101,16 @@ fn ends_at_once() {
         rustix::process::Signal::KILL,
     )
     .unwrap();
+}
+
+fn is_not_permitted() {
+    let cause = |text| match Manager::start(&script(text)).unwrap_err() {
+        Error::NotReady { cause, .. } => cause,
+        other => panic!("{other:?}"),
+    };
+    assert!(cause("exit 77").is_not_permitted());
+    assert!(!cause("exit 1").is_not_permitted());
+    assert!(!cause("kill -TERM $$").is_not_permitted());
 }
 
 fn wrong_byte() {
@@ -213,6 +225,29 @@ fn manager_does_not_end() {
     let pid = manager.process_id();
     drop(manager);
     assert!(!std::path::Path::new(&format!("/proc/{pid}")).exists());
+}
+
+fn detached_manager() {
+    let detached = vmclient::spawn(&fake("works")).unwrap();
+    let pid = rustix::process::Pid::from_raw(detached.process_id.try_into().unwrap()).unwrap();
+    // It is served over the descriptor alone.
+    let session = bootstrap::connect(&detached.socket).unwrap();
+    session
+        .get_root()
+        .and_then(rsbinder::SIBinder::into_interface::<dyn IVirtualizationService>)
+        .unwrap();
+    session.close_session();
+    rustix::process::test_kill_process(pid).unwrap();
+    drop(detached);
+    // No zombie stays: the number is free in the end, though no one here waits for the process.
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while rustix::process::test_kill_process(pid) != Err(rustix::io::Errno::SRCH) {
+        assert!(Instant::now() < deadline, "manager {pid:?} is still there");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+
+    let error = vmclient::spawn(&script("echo no such luck >&2; exit 3")).unwrap_err();
+    assert!(error.to_string().contains("no such luck"), "{error}");
 }
 
 /// The managers that misbehave.

@@ -226,7 +226,7 @@ fn some_gpu() -> Gpu {
         context_types: Some(vec!["virgl2".into(), "venus".into()]),
         pci_address: Some("00:02.0".into()),
         renderer_features: Some("VulkanBatchedDescriptorSetUpdate:enabled".into()),
-        renderers: vec!["egl", "gles", "vulkan"],
+        renderers: vec!["egl", "gles", "glx", "surfaceless", "vulkan"],
     }
 }
 

@@ -142,7 +142,7 @@ impl Conn {
     }
 
     /// The number of bytes that wait for the host.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "checks"))]
     pub(crate) fn buffered(&self) -> usize {
         self.backlog.len().max(self.backlog.capacity())
     }

@@ -34,6 +34,8 @@
 
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "checks")]
+pub mod checks;
 mod conn;
 mod connect_line;
 mod device;

@@ -423,7 +423,7 @@ fn connect_unix(path: &str) -> rustix::io::Result<OwnedFd> {
     Ok(socket)
 }
 
-#[cfg(test)]
+#[cfg(any(test, feature = "checks"))]
 impl Mux {
     /// The memory that holds bytes for the host, of all connections.
     pub(crate) fn buffered(&mut self) -> usize {

@@ -20,7 +20,7 @@ pub(crate) const PACKING: [Need; 4] = [
 ];
 
 /// What the tests need: programs that check ours.
-pub(crate) const TESTING: [Need; 17] = [
+pub(crate) const TESTING: [Need; 20] = [
     ("xmllint", "libxml2-utils"),
     ("sgdisk", "gdisk"),
     ("sfdisk", "fdisk"),
@@ -38,6 +38,9 @@ pub(crate) const TESTING: [Need; 17] = [
     ("openssl", "openssl"),
     ("zip", "zip"),
     ("fdtoverlay", "device-tree-compiler"),
+    ("g++", "g++"),
+    ("mandoc", "mandoc"),
+    ("groff", "groff-base"),
 ];
 
 /// What the emulated device needs, beside QEMU.

@@ -30,6 +30,14 @@ pub(crate) struct Args {
 /// The manager is compiled once per profile, so it is left out of what is done for all at once.
 const ALL: &[&str] = &["--workspace", "--exclude", "virtmgr"];
 const FULL: &[&str] = &["-p", "virtmgr"];
+/// `virtmgr` with nothing that can be left out.
+const BARE: &[&str] = &[
+    "-p",
+    "virtmgr",
+    "--no-default-features",
+    "--features",
+    "full",
+];
 const EARLY: &[&str] = &[
     "-p",
     "virtmgr",
@@ -154,6 +162,10 @@ fn checks(place: &Place) -> Result<()> {
     cargo("format", &[&["fmt", "--all", "--check"]])?;
     cargo("clippy, crates", &[clippy, ALL, deny])?;
     cargo("clippy, virtmgr", &[clippy, FULL, deny])?;
+    cargo(
+        "clippy, virtmgr without its features",
+        &[clippy, BARE, deny],
+    )?;
     cargo("clippy, early_virtmgr", &[clippy, EARLY, deny])?;
     cargo("documentation, crates", &[doc, ALL])?;
     cargo("documentation, virtmgr", &[doc, FULL])?;

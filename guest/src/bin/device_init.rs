@@ -3,7 +3,7 @@
 //! emulates it, and which runs one command and reports how it ended.
 //!
 //! `cargo xtask device` makes its initramfs and documents it in `docs/device.md`.
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 #[path = "../device/mod.rs"]
 mod device;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The device's way: drivers, the host's files, then the command.
 
+mod kvm;
 mod root;
 mod run;
 
@@ -78,6 +79,7 @@ fn work() -> Result<(), Failure> {
     root::switch(&orders)?;
     loopback::up()?;
     run::drivers()?;
+    let _held = kvm::hold();
     run::command(&orders)
 }
 

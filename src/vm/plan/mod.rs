@@ -4,6 +4,8 @@
 
 mod devices;
 mod disks;
+#[cfg(test)]
+mod feature_tests;
 mod labels;
 mod origin;
 
@@ -11,7 +13,7 @@ pub use labels::Exempt;
 pub use origin::check as check_origin;
 
 use crate::host::Hypervisor;
-use crate::profile::Capabilities;
+use crate::profile::{Capabilities, Equipment};
 use crate::vm::Error;
 use avf_aidl::service::{CpuTopology, VirtualMachineConfig, VirtualMachineRawConfig};
 use rsbinder::ParcelFileDescriptor;
@@ -72,6 +74,8 @@ pub struct Draft {
     pub usb: bool,
     /// Properties for the guest, as a device-tree overlay.
     pub device_tree_overlay: Option<File>,
+    /// Its network and devices of the host.
+    pub equipment: Equipment,
     /// Which device console input goes to.
     pub console_input: ConsoleInput,
     /// The client's descriptor for console output.
@@ -150,8 +154,8 @@ impl Draft {
         check_name(&config.name)?;
         check_platform_version(&config.platformVersion)?;
         let gdb_port = gdb_port(config)?;
-        let optional = |field, fd: Option<&ParcelFileDescriptor>| {
-            fd.map(|fd| duplicate(field, fd)).transpose()
+        let console = |field, fd: Option<&ParcelFileDescriptor>, access| {
+            fd.map(|fd| stream(field, fd, access)).transpose()
         };
         let boot = boot(config)?;
         let disks: Vec<Disk> = config
@@ -190,10 +194,11 @@ impl Draft {
             audio: config.audioConfig.as_ref().and_then(devices::audio),
             usb: config.usbConfig.as_ref().is_some_and(|usb| usb.controller),
             device_tree_overlay: None,
+            equipment: Equipment::default(),
             console_input: console_input(config.consoleInputDevice.as_deref())?,
-            console_out: optional("consoleOutFd", files.console_out)?,
-            console_in: optional("consoleInFd", files.console_in)?,
-            os_log: optional("osLogFd", files.os_log)?,
+            console_out: console("consoleOutFd", files.console_out, OFlags::WRONLY)?,
+            console_in: console("consoleInFd", files.console_in, OFlags::RDONLY)?,
+            os_log: console("osLogFd", files.os_log, OFlags::WRONLY)?,
         })
     }
 }
@@ -214,7 +219,11 @@ fn memory(mib: i32) -> Result<NonZeroU32, Error> {
         })
 }
 
-fn cpus(topology: CpuTopology) -> Result<Cpus, Error> {
+/// The virtual CPUs of a topology.
+///
+/// # Errors
+/// [`Error::Invalid`] if it is no known one.
+pub(crate) fn cpus(topology: CpuTopology) -> Result<Cpus, Error> {
     match topology {
         CpuTopology::ONE_CPU => Ok(Cpus::Count(NonZeroU32::MIN)),
         CpuTopology::MATCH_HOST => Ok(Cpus::MatchHost(
@@ -326,6 +335,34 @@ pub(crate) fn duplicate(field: &str, fd: &ParcelFileDescriptor) -> Result<OwnedF
 
 fn file(field: &str, fd: &ParcelFileDescriptor) -> Result<File, Error> {
     duplicate(field, fd).map(File::from)
+}
+
+/// A console's other end. A VMM opens it anew, with whatever rights this process has, so a client
+/// must have the right itself that it gives to the guest.
+fn stream(field: &str, fd: &ParcelFileDescriptor, access: OFlags) -> Result<OwnedFd, Error> {
+    let fd = duplicate(field, fd)?;
+    let stat = fstat(&fd).map_err(|e| Error::io(format!("stat {field}"), e))?;
+    if !matches!(
+        FileType::from_raw_mode(stat.st_mode),
+        FileType::RegularFile | FileType::Fifo | FileType::Socket | FileType::CharacterDevice
+    ) {
+        return Err(invalid(format!(
+            "{field}: it must be a file, a pipe, a socket or a terminal"
+        )));
+    }
+    let flags = fcntl_getfl(&fd).map_err(|e| Error::io(format!("flags of {field}"), e))?;
+    let mode = flags & OFlags::ACCMODE;
+    if flags.contains(OFlags::PATH) || (mode != access && mode != OFlags::RDWR) {
+        let purpose = if access == OFlags::RDONLY {
+            "reading"
+        } else {
+            "writing"
+        };
+        return Err(invalid(format!(
+            "{field}: its descriptor must be open for {purpose}"
+        )));
+    }
+    Ok(fd)
 }
 
 /// A file that a VMM reads from start to end.

@@ -23,7 +23,7 @@ pub struct Dialect {
     pub swiotlb: bool,
     /// `--virt-cpufreq`.
     pub virt_cpufreq: bool,
-    /// `--device-tree-overlay`: x86 guests have no device tree.
+    /// `--device-tree-overlay`. On x86 crosvm makes a device tree for guests that look for one.
     pub device_tree: bool,
     /// `--android-display-service`.
     pub display_service: bool,

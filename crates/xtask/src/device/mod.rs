@@ -138,8 +138,9 @@ impl Device {
     /// Runs a command as a step of a test: its failure is an error.
     ///
     /// QEMU's emulation of virtualization has faults of its own: now and then the device's kernel is
-    /// sent into its own page fault handler for ever. A device that crashes is therefore started
-    /// once more, and says so.
+    /// sent into its own page fault handler for ever, or into a breakpoint that is no longer there
+    /// (its init avoids what is known to cause that). A device that crashes is therefore started once
+    /// more, and says so.
     pub(crate) fn expect(&self, command: &str, timeout: Duration) -> Result<()> {
         for attempt in 1..=2 {
             match self.machine(command)?.run(timeout, false)? {

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+//! A service for all processes of a machine, on a Unix socket with a path.
+//!
+//! The kernel vouches for each peer's user and process (`SO_PEERCRED`); handlers ask for them with
+//! [`rsbinder::get_calling_uid`] and [`rsbinder::get_calling_pid`], as on kernel binder.
+
+use crate::accept::AcceptLoop;
+use crate::connection::{Counted, Limit};
+use crate::server::Server;
+use crate::{Error, WIRE_VERSION};
+use rsbinder::rpc::transport::{RpcTransport, UnixTransport};
+use rsbinder::rpc::{FileDescriptorTransportMode, PeerIdentity, RpcClientConfig, RpcSession};
+use std::collections::HashMap;
+use std::io;
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+use std::sync::Arc;
+
+/// Connections of a client to call on: one call may wait for something while others proceed.
+const OUTGOING: u32 = 2;
+/// Connections of a client to be called on, and told of the server's death.
+const INCOMING: u32 = 1;
+
+/// A running server. Dropping it ends its sessions and joins its threads; the socket's path stays.
+#[derive(Debug)]
+pub struct UnixServer {
+    // Field order is drop order: first no new connections, then none at all.
+    _accept: AcceptLoop,
+    server: Arc<Server>,
+}
+
+impl UnixServer {
+    /// Serves whoever may connect to `listener`, with at most `per_user` connections at once of one
+    /// user other than the superuser, so that no user can keep the others out.
+    ///
+    /// # Errors
+    /// If the accepting thread cannot be started.
+    pub fn start(server: Server, listener: UnixListener, per_user: usize) -> Result<Self, Error> {
+        let server = Arc::new(server);
+        let serving = Arc::clone(&server);
+        let mut users = Users::new(per_user);
+        let accept = AcceptLoop::start("unix-accept", listener, move |listener| {
+            match listener.accept() {
+                Ok((stream, _)) => match UnixTransport::from_stream(stream) {
+                    Ok(transport) => {
+                        if let Some(transport) = users.admit(transport) {
+                            serving.serve(transport);
+                        }
+                    }
+                    Err(e) => log::warn!("connection dropped: {e}"),
+                },
+                Err(e) => refused(&e),
+            }
+        })?;
+        Ok(Self {
+            _accept: accept,
+            server,
+        })
+    }
+
+    /// Ends every session; new connections are still accepted until the drop.
+    pub fn end_sessions(&self) {
+        self.server.terminate();
+    }
+}
+
+/// Says that a connection could not be accepted. Without descriptors to spare the connection stays in
+/// the queue and the listener readable, so this must not spin.
+fn refused(e: &io::Error) {
+    log::warn!("accept: {e}");
+    if matches!(
+        rustix::io::Errno::from_io_error(e),
+        Some(rustix::io::Errno::MFILE | rustix::io::Errno::NFILE | rustix::io::Errno::NOMEM)
+    ) {
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+}
+
+/// The connections of each user.
+struct Users {
+    per_user: usize,
+    limits: HashMap<u32, Limit>,
+}
+
+impl Users {
+    fn new(per_user: usize) -> Self {
+        Self {
+            per_user,
+            limits: HashMap::new(),
+        }
+    }
+
+    /// The transport, tied to a place of its user; none if all are taken, or nobody vouches for it.
+    fn admit(&mut self, transport: UnixTransport) -> Option<Box<dyn RpcTransport>> {
+        let PeerIdentity::Local { uid, pid } = transport.peer_identity() else {
+            log::warn!("connection dropped: the kernel does not say whose it is");
+            return None;
+        };
+        if uid == 0 {
+            return Some(Box::new(transport));
+        }
+        self.limits.retain(|_, limit| limit.live() > 0);
+        let most = self.per_user;
+        let limit = self.limits.entry(uid).or_insert_with(|| Limit::new(most));
+        let Some(place) = limit.take() else {
+            log::warn!(
+                "connection of process {pid} refused: user {uid} has {most} connections already"
+            );
+            return None;
+        };
+        Some(Box::new(Counted::new(
+            Box::new(transport),
+            place,
+            usize::MAX,
+        )))
+    }
+}
+
+/// Opens a session with the server on the socket `path`: two connections for calls, one for callbacks
+/// and the news of the server's death. It may pass descriptors.
+///
+/// # Errors
+/// [`Error::Io`] if the socket cannot be connected to; [`Error::Rpc`] if the server does not answer
+/// the handshake, as one does that has too many connections of this user.
+pub fn connect(path: &Path) -> Result<RpcSession, Error> {
+    // The library would only say that the connection failed, and not why.
+    let first = std::os::unix::net::UnixStream::connect(path)
+        .map_err(|e| Error::io(format!("connect to {}", path.display()), e))?;
+    let mut first = Some(first);
+    let config = RpcClientConfig::new(WIRE_VERSION, move || {
+        let transport = match first.take() {
+            Some(stream) => UnixTransport::from_stream(stream),
+            None => UnixTransport::connect(path),
+        };
+        Ok(Box::new(transport?) as Box<dyn RpcTransport>)
+    })
+    .fd_mode(FileDescriptorTransportMode::Unix)
+    .outgoing_connections(OUTGOING)
+    .incoming_connections(INCOMING);
+    RpcSession::setup_client_android13plus_with_config(config)
+        .map_err(Error::rpc("set up a session over the Unix socket"))
+}

@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Permissions by membership of groups.
+
+use crate::groups;
+use crate::{Authority, Caller, Denied, Permission};
+use serde_json::Value;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// The file that names the groups, below the root directory.
+pub const FILE: &str = "etc/avf/permissions.json";
+/// The group for what the file does not name.
+const DEFAULT: &str = "kvm";
+
+/// Why the file of groups cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// It is there, and cannot be read.
+    #[error("read {}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// It is not JSON.
+    #[error("{}: not JSON", path.display())]
+    Json {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, with line and column.
+        source: serde_json::Error,
+    },
+    /// It has a key that is no permission.
+    #[error("{}: unknown key `{key}`; the nearest known key is `{nearest}`, all are: {}",
+        path.display(), Permission::ALL.map(Permission::key).join(", "))]
+    Key {
+        /// The file.
+        path: PathBuf,
+        /// The key.
+        key: String,
+        /// What may be meant.
+        nearest: &'static str,
+    },
+    /// A value is of the wrong kind.
+    #[error("{}: `{at}` must be {must}, such as {example}", path.display())]
+    Value {
+        /// The file.
+        path: PathBuf,
+        /// Where in it.
+        at: String,
+        /// What must be there.
+        must: &'static str,
+        /// What is right.
+        example: &'static str,
+    },
+}
+
+/// Which groups have which permission.
+#[derive(Debug, Clone)]
+pub struct Policy {
+    root: PathBuf,
+    /// In the order of [`Permission::ALL`].
+    allowed: [Vec<Group>; 4],
+}
+
+#[derive(Debug, Clone)]
+struct Group {
+    name: String,
+    /// None if there is no such group on this host.
+    id: Option<u32>,
+}
+
+impl Policy {
+    /// Reads `{root}/etc/avf/permissions.json`; without it, or for what it does not name, the group
+    /// `kvm` is meant. Groups that do not exist are logged and let no one in.
+    ///
+    /// # Errors
+    /// If the file is there, and is wrong.
+    pub fn load(root: &Path) -> Result<Self, Error> {
+        let path = root.join(FILE);
+        let mut allowed: [Vec<Group>; 4] =
+            std::array::from_fn(|_| vec![Group::named(root, DEFAULT)]);
+        let text = match std::fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                return Ok(Self {
+                    root: root.to_owned(),
+                    allowed,
+                });
+            }
+            Err(source) => return Err(Error::Read { path, source }),
+        };
+        let value: Value = serde_json::from_str(&text).map_err(|source| Error::Json {
+            path: path.clone(),
+            source,
+        })?;
+        let Value::Object(entries) = value else {
+            return Err(Error::Value {
+                path,
+                at: "(the whole)".into(),
+                must: "an object",
+                example: r#"{"manage": ["kvm"]}"#,
+            });
+        };
+        for (key, value) in entries {
+            let place = Permission::ALL.iter().position(|p| p.key() == key);
+            let Some(list) = place.and_then(|place| allowed.get_mut(place)) else {
+                return Err(Error::Key {
+                    nearest: nearest(&key),
+                    path,
+                    key,
+                });
+            };
+            *list = names(&path, &key, &value)?
+                .iter()
+                .map(|name| Group::named(root, name))
+                .inspect(|group| {
+                    if group.id.is_none() {
+                        log::warn!(
+                            "{}: `{key}` names the group '{}', which is not in {}",
+                            path.display(),
+                            group.name,
+                            root.join("etc/group").display()
+                        );
+                    }
+                })
+                .collect();
+        }
+        Ok(Self {
+            root: root.to_owned(),
+            allowed,
+        })
+    }
+
+    fn allowed(&self, permission: Permission) -> &[Group] {
+        Permission::ALL
+            .iter()
+            .zip(&self.allowed)
+            .find_map(|(known, groups)| (*known == permission).then_some(groups.as_slice()))
+            .unwrap_or_default()
+    }
+
+    /// Whether the user `uid` who is in `groups` has `permission`. User 0 has all.
+    ///
+    /// # Errors
+    /// [`Denied`], with what to do about it.
+    pub fn check(&self, permission: Permission, uid: u32, groups: &[u32]) -> Result<(), Denied> {
+        let allowed = self.allowed(permission);
+        let is_in = |group: &Group| group.id.is_some_and(|id| groups.contains(&id));
+        if uid == 0 || allowed.iter().any(is_in) {
+            return Ok(());
+        }
+        Err(Denied {
+            user: self.user(uid),
+            permission,
+            remedy: self.remedy(permission, uid),
+            source: None,
+        })
+    }
+
+    fn user(&self, uid: u32) -> String {
+        match groups::user(&self.root, uid) {
+            Some(name) => format!("user {uid} ({name})"),
+            None => format!("user {uid}"),
+        }
+    }
+
+    fn remedy(&self, permission: Permission, uid: u32) -> String {
+        let file = self.root.join(FILE);
+        let key = permission.key();
+        let user = groups::user(&self.root, uid).unwrap_or_else(|| "USER".into());
+        let allowed = self.allowed(permission);
+        match allowed.iter().find(|group| group.id.is_some()) {
+            Some(group) => format!(
+                "it takes membership of the group {}: usermod -aG {} {user}, and log in anew; or name \
+                 another group as `{key}` in {}",
+                list(allowed),
+                group.name,
+                file.display()
+            ),
+            None if allowed.is_empty() => format!(
+                "only root has it; name a group as `{key}` in {} to change that",
+                file.display()
+            ),
+            None => format!(
+                "it takes membership of the group {}, which does not exist here: groupadd it, or name \
+                 another as `{key}` in {}",
+                list(allowed),
+                file.display()
+            ),
+        }
+    }
+}
+
+impl Authority for Policy {
+    fn check(&self, permission: Permission, caller: &Caller) -> Result<(), Denied> {
+        if caller.uid == 0 {
+            return Ok(());
+        }
+        let groups = caller.groups().map_err(|e| Denied {
+            user: self.user(caller.uid),
+            permission,
+            remedy: "its groups cannot be found out".into(),
+            source: Some(e.into()),
+        })?;
+        Self::check(self, permission, caller.uid, &groups)
+    }
+}
+
+impl Group {
+    fn named(root: &Path, name: &str) -> Self {
+        Self {
+            id: groups::group(root, name),
+            name: name.to_owned(),
+        }
+    }
+}
+
+fn list(groups: &[Group]) -> String {
+    let names: Vec<_> = groups.iter().map(|group| group.name.as_str()).collect();
+    names.join(" or ")
+}
+
+fn nearest(key: &str) -> &'static str {
+    let folded = key.to_lowercase();
+    Permission::ALL
+        .map(Permission::key)
+        .into_iter()
+        .min_by_key(|known| strsim::damerau_levenshtein(&folded, known))
+        .unwrap_or_default()
+}
+
+/// The names, or numbers, of groups in `value`.
+fn names(path: &Path, key: &str, value: &Value) -> Result<Vec<String>, Error> {
+    let wrong = |at: String, must| Error::Value {
+        path: path.to_owned(),
+        at,
+        must,
+        example: r#"["kvm", "5001"]"#,
+    };
+    let Value::Array(items) = value else {
+        return Err(wrong(key.to_owned(), "a list of groups"));
+    };
+    items
+        .iter()
+        .enumerate()
+        .map(|(number, item)| match item {
+            Value::String(name) if !name.is_empty() => Ok(name.clone()),
+            Value::Number(id) if id.as_u64().is_some_and(|id| u32::try_from(id).is_ok()) => {
+                Ok(id.to_string())
+            }
+            _ => Err(wrong(
+                format!("{key}[{number}]"),
+                "the name of a group, or its number",
+            )),
+        })
+        .collect()
+}

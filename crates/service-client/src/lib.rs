@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Finds the global virtualization service, on kernel binder or on its Unix socket.
+#![forbid(unsafe_code)]
+
+mod kernel;
+
+use avf_aidl::global::IVirtualizationServiceInternal;
+use rsbinder::rpc::RpcSession;
+use rsbinder::{FromIBinder, StatusCode, Strong};
+use std::fmt;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+pub use kernel::{Kernel, device};
+
+/// Compiles the example of the read-me.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadMe;
+
+/// The service's name on kernel binder.
+pub const SERVICE_NAME: &str = "android.system.virtualizationservice";
+/// The name on kernel binder of what the system server tells the service.
+pub const MAINTENANCE_NAME: &str = "android.system.virtualizationmaintenance";
+/// The service's socket, below the root directory.
+pub const SOCKET: &str = "run/virtualizationservice/service.sock";
+/// The socket of `IVirtualizationMaintenance`, below the root directory; for the superuser only.
+pub const MAINTENANCE_SOCKET: &str = "run/virtualizationservice/maintenance.sock";
+
+/// Why a service that is there cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// This user may not connect to the socket.
+    #[error(
+        "the virtualization service does not let this user in: {}; it takes membership of the socket's \
+         group (see ls -l), by default kvm: usermod -aG kvm USER, and log in anew",
+        path.display()
+    )]
+    Forbidden {
+        /// The socket.
+        path: PathBuf,
+        /// The system's answer.
+        source: avf_rpc::Error,
+    },
+    /// The socket cannot be connected to for another reason, or does not speak RPC binder.
+    #[error("the virtualization service at {} does not answer", path.display())]
+    Session {
+        /// The socket.
+        path: PathBuf,
+        /// What failed.
+        source: avf_rpc::Error,
+    },
+    /// What answers is something else.
+    #[error("{place} is not an IVirtualizationServiceInternal of this revision")]
+    WrongInterface {
+        /// Where.
+        place: String,
+        /// The binder library's answer.
+        source: StatusCode,
+    },
+}
+
+/// A way to the service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// The kernel's binder driver.
+    KernelBinder,
+    /// The Unix socket.
+    Socket,
+}
+
+/// A connection to the service, for as long as this or a clone of it lives. Over the socket, what the
+/// service has handed out goes with the connection, and so do the CIDs of contexts.
+#[derive(Clone)]
+pub struct Service {
+    binder: Strong<dyn IVirtualizationServiceInternal>,
+    place: String,
+    way: Way,
+    _session: Option<Arc<Session>>,
+}
+
+impl fmt::Debug for Service {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Service")
+            .field("place", &self.place)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Service {
+    /// The service.
+    #[must_use]
+    pub fn binder(&self) -> Strong<dyn IVirtualizationServiceInternal> {
+        self.binder.clone()
+    }
+
+    /// Where it is, for messages.
+    #[must_use]
+    pub fn place(&self) -> &str {
+        &self.place
+    }
+
+    /// How it is reached.
+    #[must_use]
+    pub fn way(&self) -> Way {
+        self.way
+    }
+}
+
+/// A session that ends with its last user: the library's own threads would keep it otherwise.
+struct Session(RpcSession);
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.0.close_session();
+    }
+}
+
+/// Finds the service of the machine whose files are below `root`: `/`, but in tests. None if there is
+/// none; what was tried is in the log (level debug).
+///
+/// # Errors
+/// If there is one that cannot be used.
+pub fn connect(root: &Path) -> Result<Option<Service>, Error> {
+    connect_by(root, &[Way::KernelBinder, Way::Socket])
+}
+
+/// As [`connect`], by these ways, in this order.
+///
+/// # Errors
+/// If there is one that cannot be used.
+pub fn connect_by(root: &Path, ways: &[Way]) -> Result<Option<Service>, Error> {
+    for way in ways {
+        let found = match way {
+            Way::KernelBinder => over_kernel_binder(root)?,
+            Way::Socket => over_socket(root)?,
+        };
+        if let Some(service) = found {
+            log::debug!("global service: {}", service.place);
+            return Ok(Some(service));
+        }
+    }
+    Ok(None)
+}
+
+fn over_kernel_binder(root: &Path) -> Result<Option<Service>, Error> {
+    let kernel = match Kernel::open(root) {
+        Ok(kernel) => kernel,
+        Err(why) => {
+            log::debug!("no global service on kernel binder: {why}");
+            return Ok(None);
+        }
+    };
+    let place = format!("service {SERVICE_NAME} on {}", kernel.device().display());
+    let binder = match kernel.get(SERVICE_NAME) {
+        Ok(Some(binder)) => binder,
+        Ok(None) => {
+            log::debug!("no {place}: it is not registered");
+            return Ok(None);
+        }
+        Err(why) => {
+            log::debug!("no {place}: {why}");
+            return Ok(None);
+        }
+    };
+    match <dyn IVirtualizationServiceInternal>::try_from(binder) {
+        Ok(binder) => Ok(Some(Service {
+            binder,
+            place,
+            way: Way::KernelBinder,
+            _session: None,
+        })),
+        Err(source) => Err(Error::WrongInterface { place, source }),
+    }
+}
+
+fn over_socket(root: &Path) -> Result<Option<Service>, Error> {
+    let path = root.join(SOCKET);
+    let session = match avf_rpc::unix::connect(&path) {
+        Ok(session) => Session(session),
+        Err(avf_rpc::Error::Io { source, .. })
+            if matches!(
+                source.kind(),
+                ErrorKind::NotFound | ErrorKind::ConnectionRefused | ErrorKind::NotADirectory
+            ) =>
+        {
+            // Refused: of a service that was killed.
+            log::debug!("no global service at {}: {source}", path.display());
+            return Ok(None);
+        }
+        Err(source) => {
+            let is_forbidden = matches!(
+                &source,
+                avf_rpc::Error::Io { source, .. } if source.kind() == ErrorKind::PermissionDenied
+            );
+            return Err(if is_forbidden {
+                Error::Forbidden { path, source }
+            } else {
+                Error::Session { path, source }
+            });
+        }
+    };
+    let place = path.display().to_string();
+    let root = session.0.get_root();
+    match root.and_then(<dyn IVirtualizationServiceInternal>::try_from) {
+        Ok(binder) => Ok(Some(Service {
+            binder,
+            place,
+            way: Way::Socket,
+            _session: Some(Arc::new(session)),
+        })),
+        Err(source) => Err(Error::WrongInterface { place, source }),
+    }
+}

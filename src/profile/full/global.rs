@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The way to the global virtualization service, if there is one.
+
+use super::no_global_service;
+use crate::service::status::{failure, unsupported};
+use crate::vm::Error;
+use avf_aidl::global::IVirtualizationServiceInternal;
+use rsbinder::{BinderResult, Status, StatusCode, Strong};
+use service_client::Service;
+use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// The global service's object.
+pub(super) type Internal = Strong<dyn IVirtualizationServiceInternal>;
+
+/// The global service: looked for when it is first needed, and again if it went away.
+#[derive(Debug)]
+pub(super) struct Global {
+    root: PathBuf,
+    service: Mutex<Option<Service>>,
+}
+
+impl Global {
+    pub(super) fn new(root: PathBuf) -> Self {
+        Self {
+            root,
+            service: Mutex::new(None),
+        }
+    }
+
+    fn service(&self) -> MutexGuard<'_, Option<Service>> {
+        self.service.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The service; none if it does not run. If it is not known yet, it is looked for, and asked for
+    /// what a manager needs of it before its first VM.
+    pub(super) fn get(&self) -> Result<Option<Internal>, Error> {
+        let mut known = self.service();
+        if known.is_none()
+            && let Some(service) = service_client::connect(&self.root)
+                .map_err(|e| Error::GlobalService(Box::new(e)))?
+        {
+            lift_memory_lock_limit(&service.binder());
+            *known = Some(service);
+        }
+        Ok(known.as_ref().map(Service::binder))
+    }
+
+    /// The service if it is known already. Nobody waits for it.
+    pub(super) fn known(&self) -> Option<Internal> {
+        self.service().as_ref().map(Service::binder)
+    }
+
+    /// Makes a call, once more if the service turns out to have been restarted; `None` if there is
+    /// no service.
+    pub(super) fn try_call<T>(
+        &self,
+        call: impl Fn(&Internal) -> BinderResult<T>,
+    ) -> Result<Option<T>, Status> {
+        let mut retried = false;
+        loop {
+            let Some(service) = self.get().map_err(|e| failure(&e))? else {
+                return Ok(None);
+            };
+            match call(&service) {
+                Ok(value) => return Ok(Some(value)),
+                Err(status) if is_dead(&status) && !retried => {
+                    log::info!("the global service went away; it is looked for again");
+                    *self.service() = None;
+                    retried = true;
+                }
+                Err(status) => return Err(status),
+            }
+        }
+    }
+
+    /// The same for a method that needs the service.
+    pub(super) fn call<T>(
+        &self,
+        method: &str,
+        call: impl Fn(&Internal) -> BinderResult<T>,
+    ) -> BinderResult<T> {
+        self.try_call(call)?
+            .ok_or_else(|| unsupported(&no_global_service(method)))
+    }
+}
+
+fn is_dead(status: &Status) -> bool {
+    matches!(
+        status.transaction_error(),
+        StatusCode::DeadObject | StatusCode::FailedTransaction
+    )
+}
+
+/// Only VMs that lock memory need it, so that a refusal is a warning.
+fn lift_memory_lock_limit(service: &Internal) {
+    if let Err(e) = service.removeMemlockRlimit() {
+        log::warn!(
+            "the limit on locked memory stays: {e}; a VMM that locks its guest's memory needs the \
+             global service to have the capability CAP_SYS_RESOURCE"
+        );
+    }
+}

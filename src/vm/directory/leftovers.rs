@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Ending and removing what a manager that was killed left.
+
+use super::note::{OWNER, is_abandoned, start_time};
+use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, OFlags, flock};
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, Signal};
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+/// How long a killed process may take to be gone.
+const KILL: rustix::event::Timespec = rustix::event::Timespec {
+    tv_sec: 10,
+    tv_nsec: 0,
+};
+
+/// Removes what managers that were killed left in `base`. Directories that are held stay, and so do
+/// those of other users.
+pub fn sweep(base: &Path) {
+    for entry in fs::read_dir(base).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if entry
+            .file_name()
+            .to_str()
+            .is_some_and(|name| name.parse::<u32>().is_ok())
+            // One without a note is just being made: its maker holds no lock on it yet.
+            && is_abandoned(&path)
+            && let Err(e) = sweep_one(&path)
+        {
+            log::warn!("{}: what a killed manager left stays: {e}", path.display());
+        }
+    }
+}
+
+fn sweep_one(path: &Path) -> io::Result<()> {
+    let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::RDONLY;
+    let lock = match rustix::fs::openat(CWD, path, flags, Mode::empty()) {
+        Ok(fd) => File::from(fd),
+        // Gone by now, or another user's.
+        Err(Errno::NOENT | Errno::ACCESS) => return Ok(()),
+        Err(e) => return Err(e.into()),
+    };
+    match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => {}
+        Err(Errno::WOULDBLOCK) => return Ok(()),
+        Err(e) => return Err(e.into()),
+    }
+    let held = lock.metadata()?;
+    let is_same = fs::symlink_metadata(path)
+        .is_ok_and(|named| (named.dev(), named.ino()) == (held.dev(), held.ino()));
+    if is_same && held.uid() == rustix::process::geteuid().as_raw() {
+        remove_leftovers(path)?;
+        // Whoever has opened it meanwhile finds that it is gone, and makes a new one.
+        fs::remove_dir(path)?;
+    }
+    Ok(())
+}
+
+/// Ends the processes and removes the files that a killed manager left in `path`.
+pub(super) fn remove_leftovers(path: &Path) -> io::Result<()> {
+    if fs::read_dir(path)?.next().is_none() {
+        return Ok(());
+    }
+    log::warn!(
+        "{}: removing what a manager that was killed left here",
+        path.display()
+    );
+    let note = fs::read_to_string(path.join(OWNER)).unwrap_or_default();
+    for line in note.lines() {
+        let mut words = line.split_whitespace();
+        if words.next() == Some("process")
+            && let (Some(pid), Some(start)) = (words.next(), words.next())
+            && let Ok(pid) = pid.parse()
+        {
+            end_orphan(pid, start)?;
+        }
+    }
+    remove_content(path)
+}
+
+/// Removes everything in `path`.
+pub(super) fn remove_content(path: &Path) -> io::Result<()> {
+    let mut entries: Vec<_> = fs::read_dir(path)?.collect::<Result<_, _>>()?;
+    // The note goes last: it is what tells others that this is being removed.
+    entries.sort_by_key(|entry| entry.file_name() == OWNER);
+    for entry in entries {
+        if entry.file_type()?.is_dir() {
+            fs::remove_dir_all(entry.path())?;
+        } else {
+            rustix::fs::unlinkat(CWD, entry.path(), AtFlags::empty())?;
+        }
+    }
+    Ok(())
+}
+
+/// Kills process `pid` if it is still the one that started at `start`.
+fn end_orphan(pid: i32, start: &str) -> io::Result<()> {
+    let Some(id) = Pid::from_raw(pid) else {
+        return Ok(());
+    };
+    let Ok(pidfd) = rustix::process::pidfd_open(id, PidfdFlags::empty()) else {
+        return Ok(());
+    };
+    if start_time(pid).as_deref() != Some(start) {
+        return Ok(());
+    }
+    log::warn!("killing process {pid}, which a manager that was killed left running");
+    match rustix::process::pidfd_send_signal(&pidfd, Signal::KILL) {
+        Ok(()) | Err(Errno::SRCH) => {}
+        Err(e) => return Err(e.into()),
+    }
+    let mut fds = [rustix::event::PollFd::new(
+        &pidfd,
+        rustix::event::PollFlags::IN,
+    )];
+    match rustix::event::poll(&mut fds, Some(&KILL)) {
+        Ok(0) => Err(io::Error::other(format!(
+            "process {pid} does not end after SIGKILL"
+        ))),
+        Ok(_) => Ok(()),
+        Err(e) => Err(e.into()),
+    }
+}

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What is refused, by the field's name, where a feature is off; and what is not, where it is on.
+
+use super::check_features;
+use crate::app_config;
+use crate::host::Hypervisor;
+use crate::profile::Capabilities;
+use crate::vm::Error;
+use avf_aidl::service::app_config::CustomConfig;
+use avf_aidl::service::{VirtualMachineAppConfig, VirtualMachineRawConfig};
+use rsbinder::ParcelFileDescriptor;
+use std::fs::File;
+
+const NONE: Capabilities = Capabilities {
+    network: false,
+    device_assignment: false,
+    vendor_modules: false,
+    multi_tenant: false,
+    llpvm_changes: false,
+    remote_attestation: false,
+    dice_changes: false,
+};
+const ORDINARY: Hypervisor = Hypervisor {
+    memory_reclaim: true,
+    protected_vms: false,
+    firmware: None,
+};
+
+fn refused(result: Result<(), Error>, field: &str) {
+    match result {
+        Err(Error::Unsupported { what }) => assert!(what.contains(field), "{what}"),
+        other => panic!("{field}: {other:?}"),
+    }
+}
+
+#[test]
+fn fields_of_a_raw_config() {
+    let raw = |change: fn(&mut VirtualMachineRawConfig), can| {
+        let mut config = VirtualMachineRawConfig::default();
+        change(&mut config);
+        check_features(&config, can, &ORDINARY)
+    };
+    raw(|_| {}, NONE).unwrap();
+    let network: fn(&mut VirtualMachineRawConfig) = |config| config.networkSupported = true;
+    refused(raw(network, NONE), "networkSupported");
+    let with_network = Capabilities {
+        network: true,
+        ..NONE
+    };
+    raw(network, with_network).unwrap();
+    let devices: fn(&mut VirtualMachineRawConfig) = |config| config.devices = vec!["/sys/x".into()];
+    refused(raw(devices, NONE), "devices");
+    let with_devices = Capabilities {
+        device_assignment: true,
+        ..NONE
+    };
+    raw(devices, with_devices).unwrap();
+    refused(
+        raw(|config| config.protectedVm = true, with_network),
+        "protectedVm",
+    );
+}
+
+#[test]
+fn fields_of_an_app_config() {
+    fn file() -> ParcelFileDescriptor {
+        ParcelFileDescriptor::new(File::open("/dev/null").unwrap())
+    }
+    let app = |custom: fn(&mut CustomConfig), extras: bool, can| {
+        let mut config = CustomConfig::default();
+        custom(&mut config);
+        let app = VirtualMachineAppConfig {
+            customConfig: Some(config),
+            extraIdsigs: if extras { vec![file()] } else { Vec::new() },
+            ..Default::default()
+        };
+        app_config::check_features(&app, can)
+    };
+    app(|_| {}, false, NONE).unwrap();
+    let kernel: fn(&mut CustomConfig) = |c| c.customKernelImage = Some(file());
+    let vendor: fn(&mut CustomConfig) = |c| c.vendorImage = Some(file());
+    refused(app(kernel, false, NONE), "customKernelImage");
+    refused(app(vendor, false, NONE), "vendorImage");
+    let with_modules = Capabilities {
+        vendor_modules: true,
+        ..NONE
+    };
+    app(kernel, false, with_modules).unwrap();
+    app(vendor, false, with_modules).unwrap();
+    refused(app(|_| {}, true, with_modules), "extra APKs");
+    let with_extras = Capabilities {
+        multi_tenant: true,
+        ..NONE
+    };
+    app(|_| {}, true, with_extras).unwrap();
+}
