@@ -32,7 +32,7 @@ impl ManagerLog {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         match &mut *held {
             Some(held) if matches!(level(line), Some("error" | "warn")) => {
-                held.push(line.to_owned())
+                held.push(line.to_owned());
             }
             _ => self.progress.tell(line),
         }
