@@ -74,7 +74,7 @@ pub(crate) fn run_app(args: &RunAppArgs, verbose: bool) -> Result<ExitCode> {
             .zip(args.extra_idsig.iter().map(PathBuf::as_path))
             .collect(),
     };
-    run(&args.microdroid, &args.name, files, payload, verbose)
+    run(&args.microdroid, &args.name, &files, payload, verbose)
 }
 
 /// Runs a Microdroid whose payload does nothing.
@@ -106,13 +106,13 @@ pub(crate) fn run_microdroid(args: &RunMicrodroidArgs, verbose: bool) -> Result<
         payloadBinaryName: EMPTY_PAYLOAD.to_owned(),
         ..Default::default()
     });
-    run(&args.microdroid, &args.name, files, payload, verbose)
+    run(&args.microdroid, &args.name, &files, payload, verbose)
 }
 
 fn run(
     args: &MicrodroidArgs,
     name: &str,
-    files: Files<'_>,
+    files: &Files<'_>,
     payload: Payload,
     verbose: bool,
 ) -> Result<ExitCode> {
@@ -133,7 +133,7 @@ fn run(
         verbose,
     };
     life::run(&wishes, |manager| {
-        fill(&mut app, &files, args, manager)?;
+        fill(&mut app, files, args, manager)?;
         Ok(VirtualMachineConfig::AppConfig(app))
     })
 }

@@ -54,7 +54,7 @@ pub(crate) fn list(args: &ListArgs) -> Result<ExitCode> {
         let entries: Vec<Entry> = found.iter().map(|(m, status)| entry(m, *status)).collect();
         out::print_json(&entries)?;
     } else if found.is_empty() {
-        out::tell(&format!("No VM runs. `vm run --help` says how one is run."));
+        out::tell("No VM runs. `vm run --help` says how one is run.");
     } else {
         out::print(&table(&found, Paint::stdout()))?;
     }

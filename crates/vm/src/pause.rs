@@ -21,7 +21,7 @@ pub(crate) fn stop(args: &StopArgs) -> Result<ExitCode> {
         pick(&machines, &args.vms)?
     };
     if wanted.is_empty() {
-        out::tell(&format!("No VM runs."));
+        out::tell("No VM runs.");
     }
     each(&wanted, "stop", |control| Ok(control.stop()?))
 }

@@ -92,6 +92,27 @@ impl Finder {
         Ok(found.insert(self.find()?).clone())
     }
 
+    /// Every VMM that there is, whether it would be taken or not: the one that the setting names,
+    /// what the platform ships, crosvm and QEMU in `PATH`.
+    #[must_use]
+    pub fn all(&self) -> Vec<PathBuf> {
+        let setting = env::var_os(VMM_VARIABLE).filter(|v| !v.is_empty());
+        let named = setting.and_then(|name| named(PathBuf::from(name)).ok());
+        let qemu = Arch::HOST.map(qemu::program_name);
+        let names = std::iter::once(CROSVM).chain(qemu);
+        let mut all: Vec<PathBuf> = Vec::new();
+        for found in named
+            .into_iter()
+            .chain(self.settings.shipped.iter().filter_map(|path| search(path)))
+            .chain(names.filter_map(|name| search(Path::new(name))))
+        {
+            if !all.contains(&found) {
+                all.push(found);
+            }
+        }
+        all
+    }
+
     fn find(&self) -> Result<Found, Error> {
         let arch = Arch::HOST.ok_or_else(|| Error::NoVmm {
             looked: format!("no VMM is known for {} hosts", env::consts::ARCH),
@@ -136,7 +157,9 @@ impl Finder {
     }
 }
 
-fn is_crosvm(program: &Path) -> bool {
+/// Whether a VMM is crosvm, by its name.
+#[must_use]
+pub fn is_crosvm(program: &Path) -> bool {
     program
         .file_name()
         .is_some_and(|name| name.to_string_lossy().starts_with(CROSVM))

@@ -68,9 +68,26 @@ impl Process {
             resident: resident(&fs::read_to_string(format!("/proc/{}/status", self.pid)).ok()?),
             cpu: ticks_to_time(ticks),
             age: uptime()?.saturating_sub(ticks_to_time(self.start)),
-            name: stat.name,
+            name: program(self.pid).unwrap_or(stat.name),
         })
     }
+}
+
+/// The program of a process, with its subcommand if it has one. The kernel's own name for it is
+/// short, and that of what runs itself is `exe`.
+fn program(pid: i32) -> Option<String> {
+    let path = fs::read_link(format!("/proc/{pid}/exe")).ok()?;
+    let name = path.file_name()?.to_string_lossy().into_owned();
+    let command = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+    let first = command.split(|byte| *byte == 0).nth(1).unwrap_or_default();
+    let is_word = |byte: &u8| byte.is_ascii_lowercase() || *byte == b'-';
+    let is_subcommand =
+        first.first().is_some_and(u8::is_ascii_lowercase) && first.iter().all(is_word);
+    Some(if is_subcommand {
+        format!("{name} {}", String::from_utf8_lossy(first))
+    } else {
+        name
+    })
 }
 
 struct Stat {

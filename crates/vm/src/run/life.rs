@@ -222,7 +222,9 @@ fn judge(outcome: &Outcome, hides_console: bool, progress: &Progress) -> ExitCod
             exit_code(code.unwrap_or(0))
         }
         (reason, code) => {
-            if hides_console && !outcome.last_words.trim().is_empty() {
+            // One that was killed from outside has not said why.
+            let may_tell = reason != DeathReason::Killed && hides_console;
+            if may_tell && !outcome.last_words.trim().is_empty() {
                 tell(&format!(
                     "The last lines of the console:\n{}",
                     last_lines(&outcome.last_words)

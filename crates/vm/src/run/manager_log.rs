@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The manager's log, without what the user is told anyway.
 //!
-//! A manager logs why it refuses a call, and answers the same to its client. So its errors are held
-//! back while a call is under way, and told only if they are not in the call's own error.
+//! A manager logs why it refuses a call, and answers the same to its client. So its errors and
+//! warnings are held back while a call is under way, and told only if they are not in the call's own error.
 
 use super::progress::Progress;
 use std::sync::{Arc, Mutex, PoisonError};
+
+/// What a manager writes before each line of a VMM's.
+const QUOTE: &str = "the VMM said: ";
 
 /// Where a manager's lines go.
 #[derive(Debug, Clone)]
@@ -28,7 +31,9 @@ impl ManagerLog {
     pub(super) fn line(&self, line: &str) {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         match &mut *held {
-            Some(held) if level(line) == Some("error") => held.push(line.to_owned()),
+            Some(held) if matches!(level(line), Some("error" | "warn")) => {
+                held.push(line.to_owned());
+            }
             _ => self.progress.tell(line),
         }
     }
@@ -53,8 +58,9 @@ fn level(line: &str) -> Option<&str> {
 /// Whether an error's text has all that a line says: what comes after `CALL of VM 'NAME': `.
 fn says_the_same(error: &str, line: &str) -> bool {
     let mut parts = line.splitn(3, ": ");
-    let text = parts.nth(2);
-    text.is_some_and(|text| !text.is_empty() && error.contains(text))
+    let text = parts.nth(2).unwrap_or_default();
+    let text = text.strip_prefix(QUOTE).unwrap_or(text);
+    !text.is_empty() && error.contains(text)
 }
 
 #[cfg(test)]
@@ -71,6 +77,10 @@ mod tests {
         ));
         assert!(!says_the_same("createVm: ILLEGAL_ARGUMENT: other", line));
         assert!(!says_the_same("anything", "virtmgr[7] error: short"));
+        assert!(says_the_same(
+            "start: it said: qemu: no",
+            "virtmgr[7] warn: VM 'a' (CID 9): the VMM said: qemu: no"
+        ));
         assert_eq!(level("some text"), None);
     }
 }

@@ -45,6 +45,23 @@ impl Abilities {
         }
     }
 
+    /// The features that some builds lack, and whether this one has them; none if it cannot be
+    /// asked. Small files are made in the directory `scratch` and removed.
+    #[must_use]
+    pub fn features(&self, scratch: &Path) -> Option<Vec<(&'static str, bool)>> {
+        let help = |args: &[&str]| self.help(args).ok().filter(|help| !help.is_empty());
+        let (commands, options) = (help(&["--help"])?, help(&["run", "--help"])?);
+        let has = |help: &str, word: &str| help.split_whitespace().any(|w| w == word);
+        let composite = has(&commands, "create_composite");
+        let sparse = composite && self.unfolds(scratch).unwrap_or(false);
+        Some(vec![
+            ("composite-disk", composite),
+            ("android-sparse", sparse),
+            ("gdb", has(&options, "--gdb")),
+            ("gpu", has(&options, "--gpu")),
+        ])
+    }
+
     /// That disks of partitions can be had, which `field` asks for.
     ///
     /// # Errors

@@ -56,7 +56,7 @@ pub(super) fn build(
     }
     // The order of devices is the order of their PCI slots: console and vsock first, so that the
     // number of disks does not move them.
-    consoles(&mut launch, arch, plan.consoles)?;
+    helpers.extend(consoles(&mut launch, arch, plan.consoles)?);
     vsock(&mut launch, plan.vsock);
     launch.args(["-device", "virtio-rng-pci"]);
     if plan.balloon == Balloon::PageReporting {
@@ -146,7 +146,11 @@ fn boot(launch: &mut Launch, boot: Boot, host_params: Vec<String>) {
 }
 
 /// ttyS0 and hvc0: console; ttyS1: failure reason; hvc1: memory dump; hvc2: log.
-fn consoles(launch: &mut Launch, arch: Arch, consoles: Consoles) -> Result<(), Error> {
+fn consoles(
+    launch: &mut Launch,
+    arch: Arch,
+    consoles: Consoles,
+) -> Result<Vec<Box<dyn Send>>, Error> {
     let second = consoles
         .console_out
         .try_clone()
@@ -155,14 +159,19 @@ fn consoles(launch: &mut Launch, arch: Arch, consoles: Consoles) -> Result<(), E
         ConsoleInput::TtyS0 => (consoles.console_in, None),
         ConsoleInput::Hvc0 => (None, consoles.console_in),
     };
-    chardev::add(launch, "ttyS0", consoles.console_out, serial_in)?;
-    chardev::add(launch, "ttyS1", consoles.failure, None)?;
-    chardev::add(launch, "hvc0", second, virtio_in)?;
-    match consoles.ramdump {
-        Some(ramdump) => chardev::add(launch, "hvc1", ramdump, None)?,
-        None => chardev::add_null(launch, "hvc1"),
+    let mut helpers = Vec::new();
+    for (id, out, input) in [
+        ("ttyS0", Some(consoles.console_out), serial_in),
+        ("ttyS1", Some(consoles.failure), None),
+        ("hvc0", Some(second), virtio_in),
+        ("hvc1", consoles.ramdump, None),
+        ("hvc2", Some(consoles.log), None),
+    ] {
+        match out {
+            Some(out) => helpers.extend(chardev::add(launch, id, out, input)?),
+            None => chardev::add_null(launch, id),
+        }
     }
-    chardev::add(launch, "hvc2", consoles.log, None)?;
     match arch {
         Arch::X86_64 => {
             launch.args(["-serial", "chardev:ttyS0", "-serial", "chardev:ttyS1"]);
@@ -181,7 +190,7 @@ fn consoles(launch: &mut Launch, arch: Arch, consoles: Consoles) -> Result<(), E
     for (port, id) in ["hvc0", "hvc1", "hvc2"].into_iter().enumerate() {
         launch.args(["-device", &format!("virtconsole,nr={port},chardev={id}")]);
     }
-    Ok(())
+    Ok(helpers)
 }
 
 fn vsock(launch: &mut Launch, vsock: Vsock) {

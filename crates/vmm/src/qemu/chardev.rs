@@ -7,8 +7,12 @@
 
 use crate::Error;
 use crate::launch::Launch;
+use crate::qemu::bridge::Bridge;
 use rustix::fs::{FileType, Mode, OFlags};
 use std::os::fd::{AsRawFd, OwnedFd};
+
+/// What copies for a character device while the VM runs, if it needs that.
+pub(super) type Helper = Option<Box<dyn Send>>;
 
 /// Adds the character device `id` that writes to `out` and, if given, reads from `input`.
 pub(super) fn add(
@@ -16,35 +20,29 @@ pub(super) fn add(
     id: &str,
     out: OwnedFd,
     input: Option<OwnedFd>,
-) -> Result<(), Error> {
+) -> Result<Helper, Error> {
     if is_socket(&out)? {
         // A socket is both ways by nature.
-        let fd = launch.pass(out);
-        launch.args(["-chardev", &format!("socket,id={id},fd={fd}")]);
-        return Ok(());
+        add_socket(launch, id, out);
+        return Ok(None);
     }
     let out = reopen(id, out, OFlags::WRONLY | OFlags::APPEND)?;
+    if let Some(input) = input {
+        let (bridge, socket) = Bridge::start(id, out, input)?;
+        add_socket(launch, id, socket);
+        return Ok(Some(Box::new(bridge)));
+    }
     let out = add_fd(launch, out);
-    let input = match input {
-        // A chardev of files cannot read from a socket; QEMU would fail at the open.
-        Some(fd) if is_socket(&fd)? => {
-            return Err(Error::Invalid {
-                what: format!(
-                    "{id}: the input is a socket and the output is not; give a pipe, a terminal or a file"
-                ),
-            });
-        }
-        Some(fd) => {
-            let set = add_fd(launch, reopen(id, fd, OFlags::RDONLY)?);
-            format!(",input-path=/dev/fdset/{set}")
-        }
-        None => String::new(),
-    };
     launch.args([
         "-chardev",
-        &format!("file,id={id},path=/dev/fdset/{out},append=on{input}"),
+        &format!("file,id={id},path=/dev/fdset/{out},append=on"),
     ]);
-    Ok(())
+    Ok(None)
+}
+
+fn add_socket(launch: &mut Launch, id: &str, socket: OwnedFd) {
+    let fd = launch.pass(socket);
+    launch.args(["-chardev", &format!("socket,id={id},fd={fd}")]);
 }
 
 /// Adds a character device that swallows everything.

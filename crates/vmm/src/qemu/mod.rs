@@ -3,6 +3,7 @@
 
 mod args;
 mod blocks;
+mod bridge;
 mod chardev;
 mod devices;
 mod qmp;
