@@ -174,9 +174,6 @@ fn a_user_without_permission() {
         fs::create_dir_all(host.root.join("etc/avf")).unwrap();
         let file = host.root.join("etc/avf/permissions.json");
         fs::write(&file, format!(r#"{{ "manage": ["{USER}"] }}"#)).unwrap();
-        if way == Way::Binder {
-            manager.service().allocateInstanceId().unwrap();
-        }
         // A raw config takes one more permission.
         let (code, message) = refusal(
             &manager,
