@@ -183,12 +183,13 @@ fn start_hub(host: &Host) -> Process {
     let (tell, told) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
         for line in BufReader::new(said).lines().map_while(Result::ok) {
-            println!("hub: {line}");
-            let _ = tell.send(line);
+            if line.contains("serving on") {
+                let _ = tell.send(());
+            }
         }
     });
     told.recv_timeout(std::time::Duration::from_secs(60))
-        .unwrap();
+        .expect("the service manager does not serve");
     hub
 }
 
