@@ -147,6 +147,9 @@ pub(crate) fn cargo_build(arguments: &[&str], place: &Place) -> Result<PathBuf> 
     // those of ordinary builds.
     let mut flags = std::env::var("RUSTFLAGS").unwrap_or_default();
     flags.push_str(" -C target-feature=+crt-static");
+    // A position-independent program has thousands of pointers to relocate; packed, their list takes
+    // a few percent of its space. Linkers that cannot do it warn, and do without.
+    flags.push_str(" -C link-arg=-Wl,-z,pack-relative-relocs");
     run_program(
         cargo()
             .args(["build", "--release", "--target", &triple])
