@@ -159,8 +159,8 @@ pub(crate) fn cargo_build(arguments: &[&str], place: &Place) -> Result<PathBuf> 
     // those of ordinary builds.
     let mut flags = std::env::var("RUSTFLAGS").unwrap_or_default();
     flags.push_str(" -C target-feature=+crt-static");
-    // A program that can be anywhere in memory has thousands of addresses to set at its start. Their
-    // packed form takes 1 KB in place of 100; linkers that do not know it say so and go on.
+    // A position-independent program has thousands of pointers to relocate; packed, their list takes
+    // a few percent of its space. Linkers that cannot do it warn, and do without.
     flags.push_str(" -C link-arg=-Wl,-z,pack-relative-relocs");
     run_program(
         cargo()
