@@ -13,7 +13,10 @@ use microdroid::{
     APK_MOUNT, APK_PARTITION, ExtraApk, IDSIG_PARTITION, METADATA_PARTITION, PayloadConfig,
     apex_partition, archive, check_binary_name, extra_partitions,
 };
+use rustix::fs::{Mode, OFlags};
 use std::fs::File;
+use std::io;
+use std::path::Path;
 
 /// The platform's list of APEXes.
 const APEX_LIST: &str = "/apex/apex-info-list.xml";
@@ -96,7 +99,7 @@ impl Config {
                 return Err(unusable(what(), why));
             }
             let place = host.path(&extra.path);
-            File::open(&place)
+            open_regular(&place)
                 .map_err(|e| unusable(format!("{}: extra APK {}", what(), place.display()), e))
         };
         let extras = config
@@ -160,7 +163,7 @@ pub(super) fn disk(
     let mut partitions = vec![partition(METADATA_PARTITION, metadata, false)];
     for (index, (apex, path)) in apexes.iter().enumerate() {
         let path = host.path(&path.to_string_lossy());
-        let file = File::open(&path)
+        let file = open_regular(&path)
             .map_err(|e| unusable(format!("APEX {}: {}", apex.name, path.display()), e))?;
         partitions.push(partition(&apex_partition(index), file, false));
     }
@@ -175,6 +178,16 @@ pub(super) fn disk(
         partitions.push(partition(&idsig_label, idsig, false));
     }
     Ok(disk_of(partitions))
+}
+
+/// Opens a file whose path someone else has chosen: a pipe there would have us wait for its writer.
+fn open_regular(path: &Path) -> io::Result<File> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("it must be a regular file"));
+    }
+    Ok(file)
 }
 
 fn described(index: usize, apex: &ApexInfo) -> ApexPayload {
@@ -194,7 +207,7 @@ fn list(host: &Host, profile: &dyn Apexes, config: &PayloadConfig) -> Result<Ape
     let mut list = match std::fs::read_to_string(&path) {
         Ok(xml) => ApexInfoList::parse(&xml).map_err(|e| unusable(what(), e))?,
         // A host without APEXes has payloads that need none.
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound && config.apexes.is_empty() => {
+        Err(e) if e.kind() == io::ErrorKind::NotFound && config.apexes.is_empty() => {
             ApexInfoList::default()
         }
         Err(e) => return Err(unusable(what(), e)),

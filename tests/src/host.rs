@@ -20,7 +20,11 @@ pub const VM: &str = "vm_test";
 /// Its CID.
 pub const CID: u32 = 142;
 /// Where the managers keep their VMs' directories.
-pub const DIRECTORIES: [&str; 2] = ["mnt/vm/early", "run/virtmgr"];
+pub const DIRECTORIES: [&str; 3] = [
+    "mnt/vm/early",
+    "run/virtmgr",
+    "run/virtualizationservice/vms",
+];
 
 /// The programs under test.
 #[derive(Debug)]

@@ -15,6 +15,7 @@
 )]
 
 pub mod app;
+pub mod global;
 pub mod guest;
 pub mod host;
 pub mod leftovers;

@@ -182,6 +182,10 @@ fn what_an_apk_says_is_checked() {
                 "relative.json",
                 r#"{ "extra_apks": [ { "path": "none.apk" } ] }"#,
             ),
+            (
+                "pipe.json",
+                r#"{ "extra_apks": [ { "path": "/scratch/pipe" } ] }"#,
+            ),
             ("staged.json", r#"{ "prefer_staged": true }"#),
             (
                 "classpath.json",
@@ -226,6 +230,15 @@ fn what_an_apk_says_is_checked() {
             "relative.json",
             FAILED,
             &["\"none.apk\": its path must be absolute"],
+        );
+        // Nobody writes to it: an open that waits would wait for ever.
+        let pipe = host.scratch().join("pipe");
+        let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+        rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, mode).unwrap();
+        refused(
+            "pipe.json",
+            FAILED,
+            &["/scratch/pipe", "it must be a regular file"],
         );
         refused(
             "staged.json",

@@ -6,8 +6,9 @@
 
 use std::path::Path;
 
-/// The number of the group `name`: its number, if it is one, or that in `{root}/etc/group`.
-pub(crate) fn group(root: &Path, name: &str) -> Option<u32> {
+/// The number of the group `name`: that number, if the name is one, or what `{root}/etc/group` says.
+#[must_use]
+pub fn group(root: &Path, name: &str) -> Option<u32> {
     name.parse()
         .ok()
         .or_else(|| number(&root.join("etc/group"), name))

@@ -11,6 +11,7 @@ mod policy;
 
 pub use caller::{Caller, CallerError};
 pub use controller::Controller;
+pub use groups::group as group_id;
 pub use policy::{Error, FILE, Policy};
 
 use std::fmt;

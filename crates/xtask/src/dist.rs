@@ -31,7 +31,7 @@ pub(crate) struct GuestArgs {
 /// The builds, each with the arguments that choose it. Features are the same for all packages of
 /// one call, so what must not have those of `virtmgr` is built in another.
 const BUILDS: [&[&str]; 3] = [
-    &["-p", "virtmgr"],
+    &["-p", "virtmgr", "-p", "virtualizationservice"],
     &[
         "-p",
         "virtmgr",
@@ -49,7 +49,14 @@ const GUEST_BUILD: &[&str] = &[
 ];
 
 /// What goes to the top of the distribution.
-const PROGRAMS: [&str; 5] = ["virtmgr", "early_virtmgr", "vm", DEMO, "vm_demo_init"];
+const PROGRAMS: [&str; 6] = [
+    "virtmgr",
+    "early_virtmgr",
+    "virtualizationservice",
+    "vm",
+    DEMO,
+    "vm_demo_init",
+];
 /// The demo's host program, which is also the name of its VM.
 pub(crate) const DEMO: &str = "vm_demo_native_early";
 const PAYLOAD: &str = "vm_demo_payload";

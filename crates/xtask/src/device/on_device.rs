@@ -1,15 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `test --device`: the tests that need a device, in the device; then a boot before `/data`.
+//!
+//! Kernel binder has a service manager there, `rsb_hub` of the crate `rsbinder-tools`, which is built
+//! once into `target/tools`.
 
 use super::{Device, early_boot};
 use crate::place::{Place, cargo};
-use crate::steps::{output, step};
+use crate::steps::{output, run as run_program, step};
 use anyhow::{Context, Result};
 use std::path::PathBuf;
 use std::time::Duration;
 
 /// The test programs of the package `system-tests` that only a device can run in full.
-const DEVICE: [&str; 1] = ["device"];
+const DEVICE: [&str; 2] = ["device", "global_service"];
+/// The crate that has the service manager for kernel binder, and its version: that of the library.
+const HUB_CRATE: [&str; 2] = ["rsbinder-tools", "0.12.0"];
+const HUB: &str = "rsb_hub";
 /// Those that run on any host with QEMU, and in the device with crosvm.
 const GUESTS: [&str; 5] = ["guests", "controls", "disks", "vsock", "apps"];
 /// How long one of them may take on a slow machine.
@@ -18,6 +24,9 @@ const PATIENCE: Duration = Duration::from_secs(1800);
 /// Runs the tests whose names contain one of `filters`.
 pub(crate) fn run(place: Place, filters: &[String]) -> Result<()> {
     let device = Device::prepare(place)?;
+    let hub = step("the service manager for kernel binder", || {
+        hub(&device.place)
+    })?;
     let crosvm = std::env::var_os("CROSVM").filter(|path| !path.is_empty());
     let programs = step("build the device's tests", || {
         DEVICE
@@ -35,7 +44,8 @@ pub(crate) fn run(place: Place, filters: &[String]) -> Result<()> {
         };
         let filters: String = filters.iter().map(|filter| quote(filter) + " ").collect();
         let command = format!(
-            "{vmm}{} {filters}--test-threads=1 --nocapture",
+            "VIRTMGR_TEST_HUB={} {vmm}{} {filters}--test-threads=1 --nocapture",
+            quote(&hub.to_string_lossy()),
             quote(&program.to_string_lossy())
         );
         step(&format!("device: tests of {name}"), || {
@@ -46,6 +56,30 @@ pub(crate) fn run(place: Place, filters: &[String]) -> Result<()> {
         step("device: boot before /data", || early_boot::run(&device))?;
     }
     Ok(())
+}
+
+/// The service manager for kernel binder.
+fn hub(place: &Place) -> Result<PathBuf> {
+    let root = place.target.join("tools");
+    let program = root.join("bin").join(HUB);
+    if !program.is_file() {
+        let [name, version] = HUB_CRATE;
+        run_program(
+            cargo()
+                .args([
+                    "install",
+                    name,
+                    "--version",
+                    version,
+                    "--bin",
+                    HUB,
+                    "--locked",
+                ])
+                .arg("--root")
+                .arg(&root),
+        )?;
+    }
+    Ok(program)
 }
 
 /// Builds the system test `name` and returns its program.

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+//! `virtualizationservice`: hands out what is unique on a machine to the managers of VMs.
+//!
+//! Arguments ([`args`]), log ([`logger`]), then [`virtualizationservice::serve`] until a signal.
+#![forbid(unsafe_code)]
+
+mod args;
+mod logger;
+
+use args::Command;
+use std::process::ExitCode;
+use virtualizationservice::{Place, chain, serve};
+
+fn main() -> ExitCode {
+    let options = match args::parse(std::env::args_os().skip(1)) {
+        Ok(Command::Help) => {
+            println!("{}", args::help());
+            return ExitCode::SUCCESS;
+        }
+        Ok(Command::Version) => {
+            println!("virtualizationservice {}", env!("CARGO_PKG_VERSION"));
+            return ExitCode::SUCCESS;
+        }
+        Ok(Command::Serve(options)) => options,
+        Err(e) => {
+            eprintln!("virtualizationservice: {e}; see --help");
+            return ExitCode::from(2);
+        }
+    };
+    logger::install();
+    match serve(&Place::of_process(), &options) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            log::error!("{}", chain(e.as_ref()));
+            ExitCode::FAILURE
+        }
+    }
+}
