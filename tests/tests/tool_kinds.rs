@@ -10,7 +10,7 @@
 
 use apk_builder::Entry;
 use std::fs;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use system_tests::app::{Apps, PAYLOAD};
 use system_tests::host::{Dist, Host};
 use system_tests::tool::{Running, Tool};
@@ -24,7 +24,13 @@ fn an_early_vm_is_run_by_a_declared_vm_tool() {
         return;
     };
     let program = tool.outside().root().join("system/bin/vm");
-    fs::copy(tool.dist().path("vm"), &program).unwrap();
+    // By another process: a program that this one has open for writing, if only in a child that
+    // another test has just forked, could not be run.
+    let copied = Command::new("cp")
+        .arg(tool.dist().path("vm"))
+        .arg(&program)
+        .status();
+    assert!(copied.unwrap().success());
     tool.outside().write_list(
         "early_vms_tool.xml",
         "<early_vms><early_vm><name>vm_tool</name><cid>143</cid><path>/system/bin/vm</path></early_vm></early_vms>",
