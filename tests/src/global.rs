@@ -73,6 +73,8 @@ impl Drop for Process {
 #[derive(Debug)]
 pub struct Daemon {
     process: Process,
+    /// Where it tells how it is.
+    told: UnixDatagram,
     _hub: Option<Process>,
 }
 
@@ -91,8 +93,10 @@ impl Daemon {
         )
         .unwrap();
         let hub = (way == Way::Binder).then(|| start_hub(host));
+        let (process, told) = start(host, way);
         Self {
-            process: start(host, way),
+            process,
+            told,
             _hub: hub,
         }
     }
@@ -104,7 +108,7 @@ impl Daemon {
     pub fn crash_and_restart(&mut self, host: &Host, way: Way) {
         self.process.0.kill().unwrap();
         self.process.0.wait().unwrap();
-        self.process = start(host, way);
+        (self.process, self.told) = start(host, way);
     }
 
     /// Asks the service to end, and waits for that.
@@ -115,11 +119,12 @@ impl Daemon {
     pub fn stop(mut self) -> ExitStatus {
         let pid = Pid::from_child(&self.process.0);
         kill_process(pid, Signal::TERM).unwrap();
+        assert_eq!(word(&self.told), "STOPPING=1");
         self.process.0.wait().unwrap()
     }
 }
 
-fn start(host: &Host, way: Way) -> Process {
+fn start(host: &Host, way: Way) -> (Process, UnixDatagram) {
     let ready = host.scratch().join("ready");
     let _ = fs::remove_file(&ready);
     let told = UnixDatagram::bind(&ready).unwrap();
@@ -135,16 +140,20 @@ fn start(host: &Host, way: Way) -> Process {
         .spawn()
         .unwrap();
     let process = Process(child);
-    let mut fds = [PollFd::new(&told, PollFlags::IN)];
-    assert_eq!(
-        poll(&mut fds, Some(&PATIENCE)).unwrap(),
-        1,
-        "the service does not get ready"
-    );
+    assert_eq!(word(&told), "READY=1");
+    (process, told)
+}
+
+/// What the service tells systemd next.
+fn word(told: &UnixDatagram) -> String {
+    let mut fds = [PollFd::new(told, PollFlags::IN)];
+    let count = poll(&mut fds, Some(&PATIENCE)).unwrap();
+    assert_eq!(count, 1, "the service does not say how it is");
     let mut word = [0; 64];
     let length = told.recv(&mut word).unwrap();
-    assert_eq!(word[..length].trim_ascii_end(), b"READY=1");
-    process
+    String::from_utf8_lossy(&word[..length])
+        .trim_end()
+        .to_owned()
 }
 
 /// Starts the service manager, which is there when it says so.

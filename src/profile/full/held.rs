@@ -15,13 +15,14 @@ use vmm::plan::{Assigned, AssignedDevice};
 const TAP_SUFFIX: &str = "fixed";
 
 /// What a VM has of the profile's. Dropping it gives all of it back.
-// Dropped in this order: the network and the devices, then the CID.
+// Dropped in this order: the network and the devices, then the CID; its lock first, for the service
+// takes one that is locked for that of a VM that runs on.
 #[derive(Debug)]
 pub struct Held {
     tap: Option<Tap>,
     devices: Vec<Device>,
-    context: Option<Context>,
     _lock: CidLock,
+    context: Option<Context>,
 }
 
 /// The global service's object that reserves the CID while it is referenced.

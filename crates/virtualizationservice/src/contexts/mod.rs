@@ -339,7 +339,8 @@ impl Contexts {
         }
     }
 
-    /// Ends every live context, as when all managers let go of theirs.
+    /// Ends every live context, as when all managers let go of theirs, and those that were left to
+    /// managers that are gone.
     pub(crate) fn release_all(&self) {
         let live: Vec<(u32, u64)> = self
             .table()
@@ -350,6 +351,8 @@ impl Contexts {
         for (cid, number) in live {
             self.release(cid, number);
         }
+        let left: Vec<u32> = self.table().left.iter().copied().collect();
+        self.look_at(&left);
     }
 }
 
