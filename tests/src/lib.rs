@@ -21,4 +21,5 @@ pub mod host;
 pub mod leftovers;
 pub mod memory;
 pub mod refusal;
+pub mod tool;
 pub mod vhost;

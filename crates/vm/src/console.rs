@@ -40,16 +40,17 @@ pub(crate) fn console(args: &ConsoleArgs) -> Result<ExitCode> {
     machine.check_access()?;
     let device = open(machine)?;
     let is_terminal = std::io::stdin().is_terminal();
-    if is_terminal {
-        out::tell(&format!(
-            "Console of VM {}. Ctrl-] leaves it.",
-            machine.title()
-        ));
-    }
     let signals = Signals::catch()?;
     let raw = is_terminal
         .then(|| RawTerminal::enter(std::io::stdin()))
         .transpose()?;
+    if is_terminal {
+        // Only now, so that who reads it can type; and a raw terminal does not return by itself.
+        out::tell(&format!(
+            "Console of VM {}. Ctrl-] leaves it.\r",
+            machine.title()
+        ));
+    }
     let end = attach(&device, &signals);
     drop(raw);
     match end? {

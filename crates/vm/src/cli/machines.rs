@@ -38,6 +38,7 @@ pub struct InspectArgs {
 /// Which VMs are ended.
 #[derive(Debug, Args)]
 #[command(
+    override_usage = "vm stop [OPTIONS] <VM>...\n       vm stop [OPTIONS] --all",
     after_help = "Examples:\n  vm stop demo\n  vm stop 2048 2049\n  vm stop --all\n\nThe guest is not asked: it is as if the power went. Each CID is printed when all of its VM is gone."
 )]
 pub struct StopArgs {

@@ -16,16 +16,26 @@ pub(crate) use status::Status;
 
 use crate::cli::common::ManagerArgs;
 use crate::manager;
+use crate::out::tell;
 use anyhow::{Context, Result, anyhow};
 use std::fs;
 use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use vmclient::rsbinder::ExceptionCode;
 
 /// The variable that names a directory which stands for `/`.
 pub(crate) const ROOT_VARIABLE: &str = "VIRTMGR_ROOT";
-/// Where the directories of early VMs are.
-pub(crate) const EARLY: &str = "mnt/vm/early";
+/// Where the directories of early VMs are, below the root directory.
+const EARLY: &str = "mnt/vm/early";
+/// Where those of other VMs are: with the global service, on Android and on Linux, and without it.
+const OTHERS: [&str; 3] = [
+    "data/misc/virtualizationservice",
+    "run/virtualizationservice/vms",
+    "run/virtmgr",
+];
+/// The same for users without the service, in their runtime directory.
+const IN_RUNTIME: &str = "virtmgr";
 
 /// A VM that runs.
 #[derive(Debug, Clone)]
@@ -137,11 +147,18 @@ pub(crate) fn all(args: &ManagerArgs) -> Result<Vec<Machine>> {
 /// Asks a manager for the VMs that it knows of.
 fn of_manager(program: &Path) -> Result<Vec<Machine>> {
     let manager = manager::start_quietly(program)?;
-    let listed = manager
-        .service()
-        .debugListVms()
-        .map_err(|status| manager::refused("debugListVms", status))
-        .with_context(|| format!("list the VMs by {}", program.display()))?;
+    let listed = match manager.service().debugListVms() {
+        Ok(listed) => listed,
+        Err(status) if status.exception_code() == ExceptionCode::Security => {
+            let why = status.message().unwrap_or("no permission").to_owned();
+            tell(&format!("Only VMs of your own are seen: {why}"));
+            return Ok(own());
+        }
+        Err(status) => {
+            return Err(manager::refused("debugListVms", status))
+                .with_context(|| format!("list the VMs by {}", program.display()));
+        }
+    };
     Ok(listed
         .into_iter()
         .filter_map(|info| {
@@ -175,12 +192,53 @@ fn of_manager(program: &Path) -> Result<Vec<Machine>> {
 
 /// The early VMs that run.
 fn early_ones() -> Vec<Machine> {
-    fs::read_dir(root().join(EARLY))
+    in_directory(&root().join(EARLY), true)
+}
+
+/// The other VMs of this user.
+fn own() -> Vec<Machine> {
+    let me = rustix::process::geteuid().as_raw();
+    let mut own: Vec<Machine> = bases()
+        .iter()
+        .flat_map(|base| in_directory(base, false))
+        .collect();
+    own.retain(|machine| machine.uid == me);
+    own
+}
+
+fn in_directory(base: &Path, is_early: bool) -> Vec<Machine> {
+    fs::read_dir(base)
         .into_iter()
         .flatten()
         .flatten()
-        .filter_map(|entry| Machine::at(&entry.path(), true))
+        .filter_map(|entry| Machine::at(&entry.path(), is_early))
         .collect()
+}
+
+/// Where the directories of this user's VMs can be, but for early VMs.
+fn bases() -> Vec<PathBuf> {
+    let root = root();
+    let runtime = std::env::var_os("XDG_RUNTIME_DIR").filter(|place| !place.is_empty());
+    OTHERS
+        .iter()
+        .map(|base| root.join(base))
+        .chain(runtime.map(|place| PathBuf::from(place).join(IN_RUNTIME)))
+        .collect()
+}
+
+/// The directory of the VM `cid` of the manager with this process id.
+pub(crate) fn directory_of(cid: u32, manager: u32) -> Option<PathBuf> {
+    let early = (root().join(EARLY), true);
+    bases()
+        .into_iter()
+        .map(|base| (base, false))
+        .chain([early])
+        .filter_map(|(base, is_early)| Machine::at(&base.join(cid.to_string()), is_early))
+        .find(|machine| {
+            let owner = machine.note.as_ref().and_then(|note| note.manager);
+            owner.is_some_and(|owner| owner.pid.cast_unsigned() == manager)
+        })
+        .map(|machine| machine.directory)
 }
 
 /// The directory that stands for `/`.

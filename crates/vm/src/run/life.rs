@@ -19,7 +19,7 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use std::fs::File;
 use std::io::IsTerminal;
 use std::os::fd::OwnedFd;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Instant;
@@ -156,7 +156,7 @@ fn live(
             .map_err(|e| progress.done(Instant::now(), format_args!("no host console: {e:#}")))
             .ok()
     };
-    let directory = directory(manager, cid, wishes.early);
+    let directory = machines::directory_of(cid, manager.process_id());
     let keep = |name: &str| directory.as_ref().map(|directory| directory.join(name));
     let title = format!("VM '{}' created, CID {cid}", wishes.name);
     progress.done(Instant::now(), title);
@@ -245,17 +245,6 @@ fn host_console(vm: &VmInstance) -> Result<HostConsole> {
         .setHostConsoleName(console.path())
         .map_err(|status| manager::refused("setHostConsoleName", status))?;
     Ok(console)
-}
-
-/// The VM's directory.
-fn directory(manager: &Manager, cid: u32, early: bool) -> Option<PathBuf> {
-    if early {
-        let directory = machines::root().join(machines::EARLY).join(cid.to_string());
-        return directory.is_dir().then_some(directory);
-    }
-    let vms = manager.service().debugListVms().ok()?;
-    let vm = vms.into_iter().find(|vm| vm.cid == cid.cast_signed())?;
-    Some(PathBuf::from(vm.temporaryDirectory))
 }
 
 /// The user's ends of what the guest says and is told.

@@ -225,10 +225,10 @@ fn shells_take_the_completions() {
 fn bash_completes_a_subcommand() {
     let (out, _, _) = made();
     let script = format!(
-        "source {}; COMP_WORDS=(vm ru); COMP_CWORD=1; _vm vm ru vm; echo ${{COMPREPLY[@]}}",
+        "source {}; COMP_WORDS=(vm insp); COMP_CWORD=1; _vm vm insp vm; echo ${{COMPREPLY[@]}}",
         out.path().join("completions/bash/vm").display()
     );
     if let Some(text) = printed(Command::new("bash").args(["--norc", "-c", &script])) {
-        assert_eq!(text.trim(), "run");
+        assert_eq!(text.trim(), "inspect");
     }
 }

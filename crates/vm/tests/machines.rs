@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The commands for VMs that run, images and features, without a guest: VMs are directories here
+//! whose manager is this test.
+#![allow(clippy::unwrap_used, reason = "what a test sets up must be there")]
+
+use assert_cmd::Command;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use tempfile::TempDir;
+
+/// A place with the tool and without any other program, and a root directory.
+struct Place {
+    directory: TempDir,
+}
+
+impl Place {
+    fn new() -> Self {
+        let exe = env!("CARGO_BIN_EXE_vm");
+        let parent = PathBuf::from(exe).parent().unwrap().to_owned();
+        // Beside the tool itself there may be managers. A link costs nothing.
+        let directory = tempfile::Builder::new().tempdir_in(parent).unwrap();
+        fs::hard_link(exe, directory.path().join("vm")).unwrap();
+        fs::create_dir_all(directory.path().join("root/mnt/vm/early")).unwrap();
+        Self { directory }
+    }
+
+    /// A place that has a manager for early VMs only, which is never started.
+    fn early() -> Self {
+        let place = Self::new();
+        let manager = place.directory.path().join("early_virtmgr");
+        fs::write(&manager, "#!/bin/false\n").unwrap();
+        fs::set_permissions(&manager, fs::Permissions::from_mode(0o755)).unwrap();
+        place
+    }
+
+    /// A VM that was created and not started.
+    fn vm(&self, cid: u32, name: &str, more: &str) -> PathBuf {
+        let vms = self.directory.path().join("root/mnt/vm/early");
+        let directory = vms.join(cid.to_string());
+        fs::create_dir(&directory).unwrap();
+        let me = std::process::id();
+        let stat = fs::read_to_string("/proc/self/stat").unwrap();
+        let (_, fields) = stat.rsplit_once(')').unwrap();
+        let start = fields.split_whitespace().nth(19).unwrap();
+        let note = format!("name {name}\nclient {me}\nmanager {me} {start}\n{more}");
+        fs::write(directory.join("owner"), note).unwrap();
+        directory
+    }
+
+    /// Runs the tool: exit status, standard output, standard error.
+    fn run(&self, args: &[&str]) -> (i32, String, String) {
+        let output = Command::new(self.directory.path().join("vm"))
+            .args(args)
+            .env("VIRTMGR_ROOT", self.directory.path().join("root"))
+            .env("PATH", "/nonexistent")
+            .output()
+            .unwrap();
+        (
+            output.status.code().unwrap(),
+            String::from_utf8(output.stdout).unwrap(),
+            String::from_utf8(output.stderr).unwrap(),
+        )
+    }
+
+    fn error(&self, args: &[&str]) -> String {
+        let (code, _, error) = self.run(args);
+        assert_eq!(code, 1, "{args:?}: {error}");
+        error
+    }
+}
+
+#[test]
+fn a_missing_manager_is_said_with_where_it_was_looked_for() {
+    let place = Place::new();
+    for args in [
+        &["list"][..],
+        &["inspect", "x"],
+        &["stop", "--all"],
+        &["logs", "x"],
+        &["console"],
+        &["create-partition", "/nonexistent/x", "1M"],
+    ] {
+        let error = place.error(args);
+        assert!(
+            error.starts_with("error: no virtmgr beside this program") && error.contains("PATH"),
+            "{args:?}: {error}"
+        );
+    }
+    let (code, _, error) = place.run(&["check-feature-enabled", "network"]);
+    assert_eq!(code, 2);
+    assert!(error.contains("no virtmgr"), "{error}");
+    // What does not need one works.
+    let (code, stdout, _) = place.run(&["info"]);
+    assert_eq!(code, 0);
+    assert!(
+        stdout.contains("no virtmgr beside this program"),
+        "{stdout}"
+    );
+}
+
+#[test]
+fn early_vms_are_listed_where_there_is_no_other_manager() {
+    let place = Place::early();
+    let (code, stdout, stderr) = place.run(&["list"]);
+    assert_eq!((code, stdout.as_str()), (0, ""));
+    assert!(stderr.contains("No VM runs"), "{stderr}");
+    let (_, stdout, _) = place.run(&["list", "--json"]);
+    assert_eq!(stdout.trim(), "[]");
+
+    place.vm(142, "b\u{1b}[31m", "");
+    place.vm(120, "a long name", "console /dev/pts/999\nfuture line\n");
+    fs::create_dir(place.directory.path().join("root/mnt/vm/early/130")).unwrap();
+    let (_, stdout, _) = place.run(&["list"]);
+    let lines: Vec<&str> = stdout.lines().collect();
+    assert_eq!(lines.len(), 3, "{stdout}");
+    assert!(lines[0].starts_with("CID  NAME         STATE"), "{stdout}");
+    assert!(
+        lines[1].starts_with("120  a long name  created"),
+        "{stdout}"
+    );
+    assert!(lines[1].ends_with("/dev/pts/999"), "{stdout}");
+    assert!(lines[2].starts_with("142  b\u{fffd}[31m"), "{stdout:?}");
+    let (_, stdout, _) = place.run(&["list", "-q"]);
+    assert_eq!(stdout, "120\n142\n");
+    let (_, stdout, _) = place.run(&["inspect", "142", "--json"]);
+    let details: serde_json::Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!(details["state"], "created");
+    assert_eq!(details["manager"]["pid"], std::process::id());
+    assert_eq!(details["early"], true);
+}
+
+#[test]
+fn what_cannot_be_done_with_a_vm_is_said() {
+    let place = Place::early();
+    let error = place.error(&["stop", "demo"]);
+    assert!(error.contains("no VM \"demo\"; no VM runs"), "{error}");
+    let directory = place.vm(142, "demo", "");
+    place.vm(143, "demo", "console /dev/null\n");
+    let error = place.error(&["stop", "demo"]);
+    assert!(error.contains("142 or 143"), "{error}");
+    let error = place.error(&["stop", "142"]);
+    assert!(
+        error.contains("demo (CID 142)") && error.contains("not started"),
+        "{error}"
+    );
+    let error = place.error(&["logs", "other"]);
+    assert!(error.contains("demo (CID 142), demo (CID 143)"), "{error}");
+    let error = place.error(&["console", "142"]);
+    assert!(error.contains("vm logs --console 142"), "{error}");
+    // A client may name anything as its console; only a terminal is opened as one.
+    let error = place.error(&["console"]);
+    assert!(
+        error.contains("/dev/null") && error.contains("no terminal"),
+        "{error}"
+    );
+    let (code, stdout, stderr) = place.run(&["logs", "142"]);
+    assert_eq!((code, stdout.as_str()), (0, ""));
+    assert!(stderr.contains("vm logs --console 142"), "{stderr}");
+    fs::write(directory.join("log.log.old"), "1\n2\n").unwrap();
+    fs::write(directory.join("log.log"), "3\n4").unwrap();
+    assert_eq!(place.run(&["logs", "142"]).1, "1\n2\n3\n4");
+    assert_eq!(place.run(&["logs", "-n", "2", "142"]).1, "3\n4");
+}
+
+#[test]
+fn faulty_arguments_are_explained() {
+    let place = Place::early();
+    for (args, part) in [
+        (&["create-partition", "x", "10Q"][..], "64M"),
+        (&["stop"], "--all"),
+        (&["stop", "--all", "x"], "cannot be used with"),
+        (
+            &["run-app", "a", "b", "c", "--instance-id-file", "i"],
+            "--payload-binary-name",
+        ),
+        (&["run", "x", "-c", "--console", "f"], "cannot be used with"),
+        (&["run", "x", "--gdb", "0"], "--gdb"),
+        (&["lst"], "list"),
+    ] {
+        let (code, _, error) = place.run(args);
+        assert_eq!(code, 2, "{args:?}");
+        assert!(error.contains(part), "{args:?}: {error}");
+    }
+}
+
+#[test]
+fn a_console_needs_a_terminal_only_to_be_attached() {
+    let place = Place::early();
+    let root = place.directory.path();
+    fs::write(root.join("kernel"), "").unwrap();
+    let config = root.join("guest.json");
+    fs::write(
+        &config,
+        r#"{ "kernel": "kernel", "platform_version": "~1.0" }"#,
+    )
+    .unwrap();
+    let error = place.error(&["run", "--early", "-c", config.to_str().unwrap()]);
+    assert!(
+        error.contains("--attach") && error.contains("terminal"),
+        "{error}"
+    );
+}
