@@ -320,9 +320,16 @@ fn lift_memory_lock_limit(caller: Caller) -> std::io::Result<()> {
         current: None,
         maximum: None,
     };
-    prlimit(Some(pid), Resource::Memlock, unlimited)?;
+    let lifted = prlimit(Some(pid), Resource::Memlock, unlimited);
     drop(process);
-    Ok(())
+    match lifted {
+        Ok(_) => Ok(()),
+        Err(rustix::io::Errno::PERM) => Err(std::io::Error::new(
+            std::io::ErrorKind::PermissionDenied,
+            "the service needs CAP_SYS_RESOURCE for that, and CAP_SYS_PTRACE for other users' processes",
+        )),
+        Err(e) => Err(e.into()),
+    }
 }
 
 /// A context, as its manager sees it.
