@@ -99,9 +99,14 @@ impl Daemon {
 
     /// Kills it, and starts it anew.
     pub fn kill_and_restart(&mut self) {
+        self.kill_and_restart_with(&[]);
+    }
+
+    /// Kills it, and starts it anew with these arguments.
+    pub fn kill_and_restart_with(&mut self, args: &[&str]) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
-        self.child = spawn(self.root.path(), &[]);
+        self.child = spawn(self.root.path(), args);
     }
 
     /// Stops it, and starts it anew with other arguments.

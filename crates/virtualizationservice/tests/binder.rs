@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The program on the kernel's binder, where there is one, with a context manager of its own:
+//! `rsb_hub` of the package `rsbinder-tools`, which the variable `RSB_HUB` names.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    missing_docs,
+    unreachable_pub,
+    dead_code,
+    reason = "a test may fail like this, also in what it calls"
+)]
+
+mod harness;
+
+use harness::{Daemon, listed, until};
+use rustix::fs::{FlockOperation, flock};
+use service_client::{Kernel, SERVICE_NAME, Service, Way, connect_by, device};
+use std::fs::File;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+struct Hub(Child);
+
+impl Drop for Hub {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// The service on binder. It may take a moment until its name is registered anew.
+fn connect(root: &Path) -> Service {
+    let mut found = None;
+    until("the service on binder", || {
+        found = connect_by(root, &[Way::KernelBinder]).unwrap();
+        found.is_some()
+    });
+    found.unwrap()
+}
+
+#[test]
+fn contexts_over_kernel_binder() {
+    let Some(binder) = device(Path::new("/")) else {
+        println!("skipped: this machine has no binder device");
+        return;
+    };
+    let Some(program) = std::env::var_os("RSB_HUB") else {
+        println!("skipped: RSB_HUB does not name rsb_hub (cargo install rsbinder-tools)");
+        return;
+    };
+    let mut hub = Command::new(program);
+    hub.args(["--device"]).arg(&binder);
+    let _hub = Hub(hub
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap());
+    until("the service manager", || {
+        Kernel::open(Path::new("/")).is_ok()
+    });
+    let root = harness::new_root();
+    std::fs::create_dir_all(root.path().join("dev")).unwrap();
+    symlink(&binder, root.path().join("dev/binder")).unwrap();
+    let path = binder.to_str().unwrap().to_owned();
+    let mut daemon = Daemon::start_in(root, &["--binder", &path]);
+
+    let service = connect(daemon.root.path());
+    assert_eq!(service.way(), Way::KernelBinder);
+    let context = service.binder().allocateGlobalVmContext(42).unwrap();
+    assert_eq!(context.getCid().unwrap(), 2048);
+    let vms = service.binder().debugListVms().unwrap();
+    assert_eq!(
+        vms[0].requesterUid.cast_unsigned(),
+        rustix::process::geteuid().as_raw()
+    );
+    // Both ways lead to the same.
+    let socket = connect_by(daemon.root.path(), &[Way::Socket])
+        .unwrap()
+        .unwrap();
+    let other = socket.binder().allocateGlobalVmContext(43).unwrap();
+    assert_eq!(other.getCid().unwrap(), 2049);
+    assert_eq!(listed(&service.binder()), [2048, 2049]);
+    drop(other);
+    until("the socket's context's end", || {
+        listed(&service.binder()) == [2048]
+    });
+    drop(context);
+    until("the context's end", || listed(&service.binder()).is_empty());
+
+    // A display service crosses here.
+    let display = service.binder();
+    display.setDisplayService(&display.as_binder()).unwrap();
+    display.waitDisplayService().unwrap();
+    display.clearDisplayService().unwrap();
+
+    let held = service.binder().allocateGlobalVmContext(44).unwrap();
+    let holder = File::open(held.getTemporaryDirectory().unwrap()).unwrap();
+    flock(&holder, FlockOperation::LockExclusive).unwrap();
+    daemon.kill_and_restart_with(&["--binder", &path]);
+    let service = connect(daemon.root.path());
+    until("the VM that was left", || {
+        service
+            .binder()
+            .debugListVms()
+            .is_ok_and(|vms| vms.len() == 1)
+    });
+    let next = service.binder().allocateGlobalVmContext(45).unwrap();
+    assert_eq!(next.getCid().unwrap(), 2051);
+    drop(holder);
+    assert_eq!(listed(&service.binder()), [2051]);
+    assert!(daemon.terminate().success(), "{}", daemon.log_text());
+    let gone = Kernel::open(Path::new("/")).unwrap().get(SERVICE_NAME);
+    assert!(gone.is_ok());
+}
