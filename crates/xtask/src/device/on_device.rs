@@ -11,8 +11,8 @@ use anyhow::{Context, Result};
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// The test programs of the package `system-tests` that only a device can run in full.
-const DEVICE: [&str; 2] = ["device", "global_service"];
+/// The test programs that only a device can run in full.
+const DEVICE: [&str; 4] = ["binder", "device", "global_service", "staged_apexes"];
 /// The crate that has the service manager for kernel binder, and its version: that of the library.
 const HUB_CRATE: [&str; 2] = ["rsbinder-tools", "0.12.0"];
 const HUB: &str = "rsb_hub";
