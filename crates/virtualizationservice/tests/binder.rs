@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The program on the kernel's binder, where there is one, with a context manager of its own:
-//! `rsb_hub` of the package `rsbinder-tools`, which the variable `RSB_HUB` names.
+//! `rsb_hub` of the package `rsbinder-tools`, which the variable `VIRTMGR_RSB_HUB` names.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -46,12 +46,18 @@ fn contexts_over_kernel_binder() {
         println!("skipped: this machine has no binder device");
         return;
     };
-    let Some(program) = std::env::var_os("RSB_HUB") else {
-        println!("skipped: RSB_HUB does not name rsb_hub (cargo install rsbinder-tools)");
+    let Some(program) = std::env::var_os("VIRTMGR_RSB_HUB") else {
+        println!("skipped: VIRTMGR_RSB_HUB does not name rsb_hub (cargo install rsbinder-tools)");
         return;
     };
+    // It knows devices of binderfs only; a kernel without that has the same device elsewhere.
+    let in_binderfs = Path::new("/dev/binderfs/binder");
+    if !in_binderfs.exists() {
+        std::fs::create_dir_all("/dev/binderfs").unwrap();
+        symlink(&binder, in_binderfs).unwrap();
+    }
     let mut hub = Command::new(program);
-    hub.args(["--device"]).arg(&binder);
+    hub.arg("--insecure-allow-all");
     let _hub = Hub(hub
         .stdin(Stdio::null())
         .stdout(Stdio::null())
