@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The program on the kernel's binder, where there is one, with a context manager of its own:
-//! `rsb_hub` of the package `rsbinder-tools`, which the variable `VIRTMGR_RSB_HUB` names.
+//! `rsb_hub` of the package `rsbinder-tools`, which the variable `VIRTMGR_TEST_HUB` names.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -46,8 +46,8 @@ fn contexts_over_kernel_binder() {
         println!("skipped: this machine has no binder device");
         return;
     };
-    let Some(program) = std::env::var_os("VIRTMGR_RSB_HUB") else {
-        println!("skipped: VIRTMGR_RSB_HUB does not name rsb_hub (cargo install rsbinder-tools)");
+    let Some(program) = std::env::var_os("VIRTMGR_TEST_HUB") else {
+        println!("skipped: VIRTMGR_TEST_HUB does not name rsb_hub (cargo install rsbinder-tools)");
         return;
     };
     // It knows devices of binderfs only; a kernel without that has the same device elsewhere.
