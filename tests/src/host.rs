@@ -6,11 +6,14 @@ use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use vmclient::{Manager, ManagerOptions, Stderr};
 
 /// Where `cargo xtask dist` put the programs and the guest.
 const DIST_VARIABLE: &str = "VIRTMGR_DIST";
+/// How long a line of a manager's log may take to its client on a busy machine.
+const LOG_PATIENCE: Duration = Duration::from_secs(60);
 /// Tells the inner process of a test that it is the client.
 const INNER_VARIABLE: &str = "SYSTEM_TEST_CLIENT";
 /// The client's path in its root directory.
@@ -91,6 +94,19 @@ impl Host {
     #[must_use]
     pub fn scratch(&self) -> PathBuf {
         self.root.join("scratch")
+    }
+}
+
+/// Waits until the manager's log has `text`: what a manager does may be seen before the line about it
+/// has come through the pipe.
+///
+/// # Panics
+/// If it does not come.
+pub fn expect_in_log(manager: &Manager, text: &str) {
+    let end = Instant::now() + LOG_PATIENCE;
+    while !manager.log().contains(text) {
+        assert!(Instant::now() < end, "no {text:?} in\n{}", manager.log());
+        std::thread::sleep(Duration::from_millis(10));
     }
 }
 

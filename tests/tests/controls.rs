@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 use system_tests::guest::{PATIENCE, config, create, service, start};
-use system_tests::host::{self, Host};
+use system_tests::host::{self, Host, expect_in_log};
 use system_tests::leftovers::processes;
 use vm_demo::IDemoService;
 use vmclient::{DeathReason, Manager, ManagerOptions, State, Stderr, VmInstance};
@@ -214,13 +214,7 @@ fn a_guest_that_does_not_report_in_time() {
         let manager = with_setting(host, "VIRTMGR_BOOT_TIMEOUT", "1");
         let vm = start(&manager, silent(host));
         assert_eq!(death(&manager, &vm), DeathReason::Hangup);
-        assert!(
-            manager
-                .log()
-                .contains("its payload has not started in time"),
-            "{}",
-            manager.log()
-        );
+        expect_in_log(&manager, "its payload has not started in time");
     });
 }
 
@@ -246,7 +240,7 @@ fn a_memory_dump_is_kept() {
         assert_eq!(files.len(), 1, "{}", manager.log());
         assert_eq!(fs::read_to_string(&files[0]).unwrap(), "dump-of-a-guest");
         let told = format!("memory dump of 15 bytes in {}", files[0].display());
-        assert!(manager.log().contains(&told), "{}", manager.log());
+        expect_in_log(&manager, &told);
         println!("{told}: \"dump-of-a-guest\"");
         drop(vm);
         let vm = start(&manager, config(host, &["--exit=0"]));
@@ -265,6 +259,7 @@ fn what_a_vm_used_is_told() {
         let manager = host.early();
         let vm = start(&manager, config(host, &["--exit=0"]));
         assert_eq!(death(&manager, &vm), DeathReason::Shutdown);
+        expect_in_log(&manager, "peak RSS ");
         let log = manager.log();
         let number = |after: &str| -> f64 {
             let rest = &log[log.find(after).unwrap_or_else(|| panic!("{log}")) + after.len()..];

@@ -17,7 +17,7 @@ use std::io::Read;
 use std::path::Path;
 use std::time::Instant;
 use system_tests::guest::{PATIENCE, config, create, service, start};
-use system_tests::host::{self, CID, Host, VM, inner};
+use system_tests::host::{self, CID, Host, VM, expect_in_log, inner};
 use system_tests::leftovers::processes;
 use system_tests::refusal::refusal;
 use system_tests::vhost;
@@ -77,6 +77,7 @@ fn answer(host: &Host, manager: &Manager) {
     );
     let _ = demo.quit();
     assert_eq!(death(manager, &vm), DeathReason::Shutdown);
+    expect_in_log(manager, "peak RSS ");
     let log = manager.log();
     assert!(log.contains("Kvm"), "{log}");
     // The kernel counts a guest's time where its CPU runs it.
@@ -140,21 +141,16 @@ fn a_guest_cannot_reach_anothers_service() {
         let port = vm.cid();
         let stranger = start(&full, config(host, &[&format!("--knock={port}")]));
         let _ = service(&full, &stranger);
-        let log = full.log();
-        let knocked = format!("knock on {port}: closed");
-        assert!(log.contains(&knocked), "{log}");
+        expect_in_log(&full, &format!("knock on {port}: closed"));
         let told = format!(
             "vsock port {port}: CID {} refused, this port serves CID {port} only",
             stranger.cid()
         );
-        assert!(log.contains(&told), "{log}");
+        expect_in_log(&full, &told);
         // A program of the host is a stranger, too: its CID is that of loopback.
         let mut knock = vhost::connect_loopback(port).unwrap();
         assert!(matches!(knock.read(&mut [0]), Ok(0) | Err(_)));
-        assert!(
-            full.log()
-                .contains(&format!("vsock port {port}: CID 1 refused"))
-        );
+        expect_in_log(&full, &format!("vsock port {port}: CID 1 refused"));
         // Its own guest is still served.
         assert_eq!(demo.addInteger(1, 2).unwrap(), 3);
     });
@@ -187,12 +183,8 @@ fn the_limit_on_locked_memory() {
         let wrapper = [&limited[..], &without].concat();
         let unable = manager(host, "early_virtmgr", setting, &wrapper);
         assert_eq!(locked_memory(unable.process_id()), ["65536", "65536"]);
-        let log = unable.log();
-        assert!(
-            log.contains("warn: the limit on locked memory stays"),
-            "{log}"
-        );
-        assert!(log.contains("CAP_SYS_RESOURCE"), "{log}");
+        expect_in_log(&unable, "warn: the limit on locked memory stays");
+        expect_in_log(&unable, "CAP_SYS_RESOURCE");
         // A VM that locks nothing runs all the same.
         let vm = start(&unable, config(host, &[]));
         assert_eq!(service(&unable, &vm).addInteger(2, 3).unwrap(), 5);

@@ -16,7 +16,7 @@ use std::fs;
 use std::path::Path;
 use system_tests::global::{Daemon, USER, Way, as_user};
 use system_tests::guest::{PATIENCE, config, create, service, start};
-use system_tests::host::{self, Host, VM, inner};
+use system_tests::host::{self, Host, VM, expect_in_log, inner};
 use system_tests::refusal::{no_directories, refusal};
 use vmclient::{Control, DeathReason, Manager, ManagerOptions, State, Stderr, VmInstance};
 
@@ -238,7 +238,6 @@ fn without_the_service() {
             Some(DeathReason::Killed)
         );
         // Statistics go to the log.
-        let log = first.log();
         for part in [
             "atom=vm_creation_requested",
             "succeeded=true",
@@ -246,7 +245,7 @@ fn without_the_service() {
             "atom=vm_exited",
             "reason=1 ",
         ] {
-            assert!(log.contains(part), "no {part:?} in\n{log}");
+            expect_in_log(&first, part);
         }
     });
 }

@@ -213,11 +213,7 @@ fn a_vsock_device_that_is_killed() {
         }
         devices.iter().for_each(|p| p.kill());
         assert_eq!(death(&manager, &vm), DeathReason::Killed);
-        assert!(
-            manager.log().contains("its vsock device ended"),
-            "{}",
-            manager.log()
-        );
+        host::expect_in_log(&manager, "its vsock device ended");
     });
 }
 
@@ -244,12 +240,7 @@ fn a_manager_that_is_killed() {
         assert!(host.root.join(format!("mnt/vm/early/{CID}")).exists());
         let next = host.early();
         let vm = guest::create(&next, config(host, &[])).unwrap();
-        assert!(
-            next.log()
-                .contains("removing what a manager that was killed left"),
-            "{}",
-            next.log()
-        );
+        host::expect_in_log(&next, "removing what a manager that was killed left");
         drop(vm);
     });
 }

@@ -169,11 +169,7 @@ fn a_bad_entry_harms_no_other() {
         let manager = host.early();
         let vm = create(&manager, config(&host, &[])).unwrap();
         assert_eq!(vm.cid(), host::CID);
-        assert!(
-            manager.log().contains("early_vms_bad.xml:1: VM 'bad'"),
-            "{}",
-            manager.log()
-        );
+        host::expect_in_log(&manager, "early_vms_bad.xml:1: VM 'bad'");
         return;
     }
     if let Err(reason) = Dist::find() {
