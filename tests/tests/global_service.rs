@@ -156,6 +156,27 @@ fn vms_outlive_a_crash_of_the_service() {
 }
 
 #[test]
+fn vms_are_had_without_a_service_that_was_stopped() {
+    host::run("vms_are_had_without_a_service_that_was_stopped", |host| {
+        let daemon = Daemon::start(host, Way::Socket);
+        let manager = of_root(host);
+        let of_service = create(&manager, config(host, &[])).unwrap();
+        assert!(daemon.stop().success());
+        // This manager knows the service, and finds it gone.
+        let own = create(&manager, config(host, &[])).unwrap();
+        assert_ne!(of_service.cid(), own.cid());
+        let all = list(&manager);
+        let path = &entry(&all, own.cid()).temporaryDirectory;
+        assert!(path.contains("/run/virtmgr/"), "{path}");
+        // The next service removes what is left of the first VM.
+        drop((of_service, own));
+        drop(manager);
+        assert!(Daemon::start(host, Way::Socket).stop().success());
+        no_directories(&host.root);
+    });
+}
+
+#[test]
 fn a_user_without_permission() {
     each_way("a_user_without_permission", |host, way| {
         let daemon = Daemon::start(host, way);
@@ -237,8 +258,9 @@ fn without_the_service() {
             vm.wait_for_death(Some(PATIENCE)).unwrap(),
             Some(DeathReason::Killed)
         );
-        // Statistics go to the log.
-        let log = first.log();
+        // Statistics go to the log; that of the death after its client has been told.
+        drop((demo, vm));
+        let log = first.end().log;
         for part in [
             "atom=vm_creation_requested",
             "succeeded=true",
