@@ -224,10 +224,14 @@ impl Instance {
         };
         if unstarted.is_some() {
             inner.state.die(Death::Killed);
-            inner.finished = true;
         }
         drop(inner);
-        drop((unstarted, listing));
+        if unstarted.is_some() {
+            // Its directory and its CID are given back before anyone counts on that.
+            drop((unstarted, listing));
+            self.inner().finished = true;
+            self.changed.notify_all();
+        }
     }
 
     /// Connects to `port` in the guest.
@@ -325,12 +329,19 @@ impl Instance {
                 ),
             });
         }
-        let listing = self.inner().listing.clone();
+        let listing = {
+            let inner = self.inner();
+            if matches!(inner.state, State::Dead(_)) {
+                // It is listed no more, and its directory may be another VM's by now.
+                return Ok(());
+            }
+            inner.listing.clone()
+        };
         if let Some(listing) = listing {
             listing.set_console(path);
         }
         match directory::note_console(&self.directory, path) {
-            // A VM that has ended is listed no more.
+            // It has ended since.
             Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Error::io(
                 format!("note the console in {}", self.directory.display()),
                 e,

@@ -16,7 +16,7 @@ use std::fs;
 use std::path::Path;
 use system_tests::global::{Daemon, USER, Way, as_user};
 use system_tests::guest::{PATIENCE, config, create, service, start};
-use system_tests::host::{self, Host, VM, expect_in_log, inner};
+use system_tests::host::{self, Host, VM, inner};
 use system_tests::refusal::{no_directories, refusal};
 use vmclient::{Control, DeathReason, Manager, ManagerOptions, State, Stderr, VmInstance};
 
@@ -156,6 +156,27 @@ fn vms_outlive_a_crash_of_the_service() {
 }
 
 #[test]
+fn vms_are_had_without_a_service_that_was_stopped() {
+    host::run("vms_are_had_without_a_service_that_was_stopped", |host| {
+        let daemon = Daemon::start(host, Way::Socket);
+        let manager = of_root(host);
+        let of_service = create(&manager, config(host, &[])).unwrap();
+        assert!(daemon.stop().success());
+        // This manager knows the service, and finds it gone.
+        let own = create(&manager, config(host, &[])).unwrap();
+        assert_ne!(of_service.cid(), own.cid());
+        let all = list(&manager);
+        let path = &entry(&all, own.cid()).temporaryDirectory;
+        assert!(path.contains("/run/virtmgr/"), "{path}");
+        // The next service removes what is left of the first VM.
+        drop((of_service, own));
+        drop(manager);
+        assert!(Daemon::start(host, Way::Socket).stop().success());
+        no_directories(&host.root);
+    });
+}
+
+#[test]
 fn a_user_without_permission() {
     each_way("a_user_without_permission", |host, way| {
         let daemon = Daemon::start(host, way);
@@ -237,7 +258,9 @@ fn without_the_service() {
             vm.wait_for_death(Some(PATIENCE)).unwrap(),
             Some(DeathReason::Killed)
         );
-        // Statistics go to the log.
+        // Statistics go to the log; that of the death after its client has been told.
+        drop((demo, vm));
+        let log = first.end().log;
         for part in [
             "atom=vm_creation_requested",
             "succeeded=true",
@@ -245,7 +268,7 @@ fn without_the_service() {
             "atom=vm_exited",
             "reason=1 ",
         ] {
-            expect_in_log(&first, part);
+            assert!(log.contains(part), "no {part:?} in\n{log}");
         }
     });
 }

@@ -8,13 +8,18 @@ use crate::accept::AcceptLoop;
 use crate::connection::{Counted, Limit};
 use crate::server::Server;
 use crate::{Error, WIRE_VERSION};
+use rsbinder::StatusCode;
 use rsbinder::rpc::transport::{RpcTransport, UnixTransport};
 use rsbinder::rpc::{FileDescriptorTransportMode, PeerIdentity, RpcClientConfig, RpcSession};
+use rustix::io::{Errno, retry_on_intr};
+use rustix::net::sockopt::{Timeout, set_socket_timeout};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, socket_with};
 use std::collections::HashMap;
 use std::io;
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Connections of a client to call on: one call may wait for something while others proceed.
 const OUTGOING: u32 = 2;
@@ -69,10 +74,10 @@ impl UnixServer {
 fn refused(e: &io::Error) {
     log::warn!("accept: {e}");
     if matches!(
-        rustix::io::Errno::from_io_error(e),
-        Some(rustix::io::Errno::MFILE | rustix::io::Errno::NFILE | rustix::io::Errno::NOMEM)
+        Errno::from_io_error(e),
+        Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM)
     ) {
-        std::thread::sleep(std::time::Duration::from_millis(100));
+        std::thread::sleep(Duration::from_millis(100));
     }
 }
 
@@ -119,24 +124,92 @@ impl Users {
 /// Opens a session with the server on the socket `path`: two connections for calls, one for callbacks
 /// and the news of the server's death. It may pass descriptors.
 ///
+/// No step of connecting takes longer than `patience`, and no call longer than that for its answer:
+/// then the session ends, and with it all that the server has handed out over it.
+///
 /// # Errors
 /// [`Error::Io`] if the socket cannot be connected to; [`Error::Rpc`] if the server does not answer
 /// the handshake, as one does that has too many connections of this user.
-pub fn connect(path: &Path) -> Result<RpcSession, Error> {
+pub fn connect(path: &Path, patience: Duration) -> Result<RpcSession, Error> {
     // The library would only say that the connection failed, and not why.
-    let first = std::os::unix::net::UnixStream::connect(path)
-        .map_err(|e| Error::io(format!("connect to {}", path.display()), e))?;
-    let mut first = Some(first);
+    let mut first = Some(
+        open(path, patience).map_err(|e| Error::io(format!("connect to {}", path.display()), e))?,
+    );
     let config = RpcClientConfig::new(WIRE_VERSION, move || {
-        let transport = match first.take() {
-            Some(stream) => UnixTransport::from_stream(stream),
-            None => UnixTransport::connect(path),
+        let stream = match first.take() {
+            Some(stream) => stream,
+            None => open(path, patience).map_err(StatusCode::from)?,
         };
-        Ok(Box::new(transport?) as Box<dyn RpcTransport>)
+        Ok(Box::new(UnixTransport::from_stream(stream)?) as Box<dyn RpcTransport>)
     })
     .fd_mode(FileDescriptorTransportMode::Unix)
     .outgoing_connections(OUTGOING)
-    .incoming_connections(INCOMING);
+    .incoming_connections(INCOMING)
+    .timeout(patience);
     RpcSession::setup_client_android13plus_with_config(config)
         .map_err(Error::rpc("set up a session over the Unix socket"))
+}
+
+/// Connects to the socket `path`. Where a server that accepts no more has a full queue, that takes
+/// `patience` and no longer.
+fn open(path: &Path, patience: Duration) -> Result<UnixStream, Errno> {
+    let socket = socket_with(
+        AddressFamily::UNIX,
+        SocketType::STREAM,
+        SocketFlags::CLOEXEC,
+        None,
+    )?;
+    // It bounds connecting, too: see unix(7) and SO_SNDTIMEO in socket(7).
+    set_socket_timeout(&socket, Timeout::Send, Some(patience))?;
+    let address = SocketAddrUnix::new(path)?;
+    match retry_on_intr(|| rustix::net::connect(&socket, &address)) {
+        Err(Errno::AGAIN) => return Err(Errno::TIMEDOUT),
+        other => other?,
+    }
+    set_socket_timeout(&socket, Timeout::Send, None)?;
+    Ok(UnixStream::from(socket))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::fd::OwnedFd;
+
+    /// Long enough that a test which needs it has failed, short enough to wait for.
+    const PATIENCE: Duration = Duration::from_millis(200);
+
+    #[test]
+    fn a_server_that_accepts_and_does_not_answer_is_given_up() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("socket");
+        // The kernel accepts for it.
+        let _listener = UnixListener::bind(&path).unwrap();
+        let error = connect(&path, PATIENCE).map(drop).unwrap_err();
+        assert!(matches!(error, Error::Rpc { .. }), "{error:?}");
+    }
+
+    #[test]
+    fn a_server_with_a_full_queue_is_given_up() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("socket");
+        let new = |flags| socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None);
+        let address = SocketAddrUnix::new(&path).unwrap();
+        let listener = new(SocketFlags::CLOEXEC).unwrap();
+        rustix::net::bind(&listener, &address).unwrap();
+        rustix::net::listen(&listener, 0).unwrap();
+        let mut waiting: Vec<OwnedFd> = Vec::new();
+        loop {
+            let next = new(SocketFlags::CLOEXEC | SocketFlags::NONBLOCK).unwrap();
+            match rustix::net::connect(&next, &address) {
+                Ok(()) => waiting.push(next),
+                Err(Errno::AGAIN) => break,
+                Err(e) => panic!("{e}"),
+            }
+        }
+        let error = connect(&path, PATIENCE).map(drop).unwrap_err();
+        let Error::Io { source, .. } = error else {
+            panic!("{error:?}");
+        };
+        assert_eq!(source.kind(), io::ErrorKind::TimedOut);
+    }
 }

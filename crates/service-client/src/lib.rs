@@ -11,6 +11,7 @@ use std::fmt;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 pub use kernel::{Kernel, device};
 
@@ -27,6 +28,10 @@ pub const MAINTENANCE_NAME: &str = "android.system.virtualizationmaintenance";
 pub const SOCKET: &str = "run/virtualizationservice/service.sock";
 /// The socket of `IVirtualizationMaintenance`, below the root directory; for the superuser only.
 pub const MAINTENANCE_SOCKET: &str = "run/virtualizationservice/maintenance.sock";
+
+/// How long the service may take over one answer on its socket. Binding devices to another driver is
+/// the slowest that it does. Kernel binder knows no such bound.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Why a service that is there cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -178,7 +183,7 @@ fn over_kernel_binder(root: &Path) -> Result<Option<Service>, Error> {
 
 fn over_socket(root: &Path) -> Result<Option<Service>, Error> {
     let path = root.join(SOCKET);
-    let session = match avf_rpc::unix::connect(&path) {
+    let session = match avf_rpc::unix::connect(&path, PATIENCE) {
         Ok(session) => Session(session),
         Err(avf_rpc::Error::Io { source, .. })
             if matches!(

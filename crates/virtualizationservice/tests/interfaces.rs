@@ -25,6 +25,7 @@ use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::path::Path;
+use std::time::Duration;
 
 #[test]
 fn bad_input_is_refused_by_name() {
@@ -204,7 +205,8 @@ fn instance_ids_and_their_maintenance() {
     assert_eq!(e.exception_code(), ExceptionCode::Security, "{e}");
     assert_eq!(count(), 3);
 
-    let session = avf_rpc::unix::connect(&daemon.path(MAINTENANCE_SOCKET)).unwrap();
+    let session =
+        avf_rpc::unix::connect(&daemon.path(MAINTENANCE_SOCKET), Duration::from_secs(60)).unwrap();
     let maintenance =
         <dyn IVirtualizationMaintenance>::try_from(session.get_root().unwrap()).unwrap();
     for result in [

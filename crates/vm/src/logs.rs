@@ -145,7 +145,7 @@ impl Follower {
 }
 
 fn open(path: &Path) -> Result<Option<File>> {
-    match File::open(path) {
+    match log_file::open(path) {
         Ok(file) => Ok(Some(file)),
         Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
         Err(e) => Err(e).with_context(|| format!("open {}", path.display())),

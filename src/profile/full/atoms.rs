@@ -25,16 +25,12 @@ impl Atoms {
         Self { global, uid }
     }
 
-    /// Calls the service if it is known. It is never looked for here: what is counted must not be
-    /// what is waited for.
-    fn tell(&self, line: &str, call: impl FnOnce(&Internal) -> BinderResult<()>) {
-        match self.global.known() {
-            Some(service) => {
-                if let Err(e) = call(&service) {
-                    log::debug!("the global service was not told: {e}: {line}");
-                }
-            }
-            None => log::info!("{line}"),
+    /// Calls the service; `line` goes to the log where there is none, or it is not reached.
+    fn tell(&self, line: &str, call: impl Fn(&Internal) -> BinderResult<()>) {
+        match self.global.try_call(call) {
+            Ok(Some(())) => {}
+            Ok(None) => log::info!("{line}"),
+            Err(e) => log::info!("{line} (the global service was not told: {e})"),
         }
     }
 

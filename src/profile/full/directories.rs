@@ -22,16 +22,32 @@ pub(super) fn base(host: &Host) -> Result<PathBuf, Error> {
     if rustix::process::geteuid().is_root() {
         return Ok(host.path(OF_ROOT));
     }
-    std::env::var_os("XDG_RUNTIME_DIR")
-        .filter(|dir| !dir.is_empty())
-        .map(|dir| PathBuf::from(dir).join(NAME))
-        .ok_or_else(|| {
-            let hint = "XDG_RUNTIME_DIR is not set: set it to a directory of your own in a tmpfs";
-            Error::io(
-                "find a place for the VM's directory",
-                io::Error::other(hint),
-            )
-        })
+    match std::env::var_os("XDG_RUNTIME_DIR").filter(|dir| !dir.is_empty()) {
+        Some(dir) => in_runtime(Path::new(&dir), rustix::process::geteuid().as_raw()),
+        None => Err(no_place("XDG_RUNTIME_DIR is not set".to_owned())),
+    }
+}
+
+/// The directory in the runtime directory `runtime` of user `me`. Whoever owns that one could take
+/// away what is in it and put something else there, so it must be the user's, as its specification
+/// has it; `su` leaves that of the user before.
+fn in_runtime(runtime: &Path, me: u32) -> Result<PathBuf, Error> {
+    let place = runtime.display();
+    match std::fs::metadata(runtime) {
+        Ok(of) if of.uid() == me => Ok(runtime.join(NAME)),
+        Ok(of) => Err(no_place(format!(
+            "XDG_RUNTIME_DIR is {place}, which is user {}'s and not user {me}'s",
+            of.uid()
+        ))),
+        Err(e) => Err(no_place(format!("XDG_RUNTIME_DIR is {place}: {e}"))),
+    }
+}
+
+fn no_place(why: String) -> Error {
+    Error::io(
+        "find a place for the VM's directory",
+        io::Error::other(why + "; set it to a directory of your own in a tmpfs"),
+    )
 }
 
 /// Removes what killed managers left, before a manager's first VM.
@@ -68,4 +84,28 @@ pub(super) fn list(host: &Host) -> Result<Vec<VirtualMachineDebugInfo>, Error> {
         .collect();
     found.sort_by_key(|vm| vm.cid);
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_runtime_directory_is_its_users() {
+        let runtime = tempfile::tempdir().unwrap();
+        let me = rustix::process::geteuid().as_raw();
+        let base = in_runtime(runtime.path(), me).unwrap();
+        assert_eq!(base, runtime.path().join(NAME));
+        for (place, user, part) in [
+            (runtime.path().to_owned(), me + 1, "'s and not user"),
+            (runtime.path().join("absent"), me, "No such file"),
+        ] {
+            let error = in_runtime(&place, user).unwrap_err();
+            let text = crate::service::status::chain(&error);
+            assert!(
+                text.contains(part) && text.contains("of your own"),
+                "{text}"
+            );
+        }
+    }
 }

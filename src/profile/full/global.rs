@@ -8,7 +8,7 @@ use avf_aidl::global::IVirtualizationServiceInternal;
 use rsbinder::{BinderResult, Status, StatusCode, Strong};
 use service_client::Service;
 use std::path::PathBuf;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The global service's object.
 pub(super) type Internal = Strong<dyn IVirtualizationServiceInternal>;
@@ -17,7 +17,7 @@ pub(super) type Internal = Strong<dyn IVirtualizationServiceInternal>;
 #[derive(Debug)]
 pub(super) struct Global {
     root: PathBuf,
-    service: Mutex<Option<Service>>,
+    service: Mutex<Option<Arc<Service>>>,
 }
 
 impl Global {
@@ -28,27 +28,32 @@ impl Global {
         }
     }
 
-    fn service(&self) -> MutexGuard<'_, Option<Service>> {
+    fn service(&self) -> MutexGuard<'_, Option<Arc<Service>>> {
         self.service.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The service; none if it does not run. If it is not known yet, it is looked for, and asked for
     /// what a manager needs of it before its first VM.
-    pub(super) fn get(&self) -> Result<Option<Internal>, Error> {
+    pub(super) fn get(&self) -> Result<Option<Arc<Service>>, Error> {
         let mut known = self.service();
         if known.is_none()
             && let Some(service) = service_client::connect(&self.root)
                 .map_err(|e| Error::GlobalService(Box::new(e)))?
         {
             lift_memory_lock_limit(&service.binder());
-            *known = Some(service);
+            *known = Some(Arc::new(service));
         }
-        Ok(known.as_ref().map(Service::binder))
+        Ok(known.clone())
     }
 
-    /// The service if it is known already. Nobody waits for it.
-    pub(super) fn known(&self) -> Option<Internal> {
-        self.service().as_ref().map(Service::binder)
+    /// Lets go of `dead`, unless another caller has found the one after it by now: with the session
+    /// of that one, what it has handed out would go.
+    fn forget(&self, dead: &Arc<Service>) {
+        let mut known = self.service();
+        if known.as_ref().is_some_and(|known| Arc::ptr_eq(known, dead)) {
+            log::info!("the global service went away; it is looked for again");
+            *known = None;
+        }
     }
 
     /// Makes a call, once more if the service turns out to have been restarted; `None` if there is
@@ -62,11 +67,10 @@ impl Global {
             let Some(service) = self.get().map_err(|e| failure(&e))? else {
                 return Ok(None);
             };
-            match call(&service) {
+            match call(&service.binder()) {
                 Ok(value) => return Ok(Some(value)),
                 Err(status) if is_dead(&status) && !retried => {
-                    log::info!("the global service went away; it is looked for again");
-                    *self.service() = None;
+                    self.forget(&service);
                     retried = true;
                 }
                 Err(status) => return Err(status),

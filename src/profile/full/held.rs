@@ -71,12 +71,12 @@ impl Held {
                 what: "networkSupported: the global service gives no network device".into(),
                 status: Box::new(e),
             })?;
-        let fd = plan::duplicate("the network device", &tap)?;
-        self.tap = Some(Tap {
+        // Kept first: whatever fails from here on takes it down.
+        let tap = self.tap.insert(Tap {
             fd: tap,
             global: Arc::clone(global),
         });
-        Ok(fd)
+        plan::duplicate("the network device", &tap.fd)
     }
 
     /// The devices whose directories in sysfs are `paths`, bound for the VM.
@@ -121,9 +121,7 @@ impl std::fmt::Debug for Tap {
 impl Drop for Tap {
     fn drop(&mut self) {
         let delete = |service: &Internal| service.deleteTapInterface(&self.fd);
-        if let Some(service) = self.global.known()
-            && let Err(e) = delete(&service)
-        {
+        if let Err(e) = self.global.try_call(delete) {
             log::warn!("the VM's network device is not taken down: {e}");
         }
     }

@@ -107,25 +107,24 @@ impl Provider {
     /// # Errors
     /// [`Error::NoCid`] if all are taken.
     pub fn context(&self, request: Request) -> Result<Context, Error> {
-        match self.global.get()? {
-            Some(_) => self.global_context(request.name),
-            None => {
-                let (lock, directory, vsock) =
-                    self.cids.take(&self.host, &self.client, &request.name)?;
-                Ok(Context {
-                    name: request.name,
-                    cid: lock.cid(),
-                    vsock,
-                    directory,
-                    held: Held::new(lock, None),
-                })
-            }
+        if self.global.get()?.is_some()
+            && let Some(context) = self.global_context(&request.name)?
+        {
+            return Ok(context);
         }
+        let (lock, directory, vsock) = self.cids.take(&self.host, &self.client, &request.name)?;
+        Ok(Context {
+            name: request.name,
+            cid: lock.cid(),
+            vsock,
+            directory,
+            held: Held::new(lock, None),
+        })
     }
 
     /// A CID and a directory of the global service's. A CID that is taken all the same is kept from
-    /// being offered again until another one is found.
-    fn global_context(&self, name: String) -> Result<Context, Error> {
+    /// being offered again until another one is found. None if the service has been stopped.
+    fn global_context(&self, name: &str) -> Result<Option<Context>, Error> {
         let mut taken = Vec::new();
         for _ in 0..TRIES {
             let refused = |e| Error::Refused {
@@ -133,12 +132,13 @@ impl Provider {
                 status: Box::new(e),
             };
             let pid = self.client.pid();
-            let context = self
+            let Some(context) = self
                 .global
-                .call("createVm", |service: &Internal| {
-                    service.allocateGlobalVmContext(pid)
-                })
-                .map_err(refused)?;
+                .try_call(|service: &Internal| service.allocateGlobalVmContext(pid))
+                .map_err(refused)?
+            else {
+                return Ok(None);
+            };
             let cid = context.getCid().map_err(refused)?;
             let path = context.getTemporaryDirectory().map_err(refused)?;
             let cid = u32::try_from(cid)
@@ -154,16 +154,16 @@ impl Provider {
                 taken.push(context);
                 continue;
             };
-            let directory = VmDirectory::adopt(Path::new(&path), cid, &name, pid)?;
+            let directory = VmDirectory::adopt(Path::new(&path), cid, name, pid)?;
             match vhost::reserve(cid) {
                 Ok(vsock) => {
-                    return Ok(Context {
-                        name,
+                    return Ok(Some(Context {
+                        name: name.to_owned(),
                         cid,
                         vsock,
                         directory,
                         held: Held::new(lock, Some(context)),
-                    });
+                    }));
                 }
                 Err(e) if is_taken(&e) => taken.push(context),
                 Err(e) => return Err(e),

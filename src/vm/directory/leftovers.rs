@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Ending and removing what a manager that was killed left.
 
-use super::note::{OWNER, is_abandoned, start_time};
+use super::note::{self, OWNER, is_abandoned, start_time};
 use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, OFlags, flock};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal};
@@ -67,7 +67,7 @@ pub(super) fn remove_leftovers(path: &Path) -> io::Result<()> {
         "{}: removing what a manager that was killed left here",
         path.display()
     );
-    let note = fs::read_to_string(path.join(OWNER)).unwrap_or_default();
+    let note = note::read(path).unwrap_or_default();
     for line in note.lines() {
         let mut words = line.split_whitespace();
         if words.next() == Some("process")

@@ -149,7 +149,7 @@ impl VmDirectory {
                         Err(e) => return Err(io("lock directory")(e.into())),
                     }
                 }
-                Err(Errno::WOULDBLOCK) => match fs::read_to_string(path.join(OWNER)) {
+                Err(Errno::WOULDBLOCK) => match note::read(&path) {
                     Ok(note) => return Err(running(&note, cid)),
                     // Between taking the lock and writing the note, or between removing the note
                     // and giving the lock back: its holder is about to be through with that.

@@ -11,11 +11,13 @@
 
 use super::Error;
 use std::fs::{self, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 /// The file.
 pub(super) const OWNER: &str = "owner";
+/// As much of one is read.
+const LONGEST: u64 = 1 << 20;
 
 /// A VM's directory that a manager holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,7 +43,7 @@ pub fn held(base: &Path) -> Vec<Held> {
             .file_name()
             .to_str()
             .and_then(|name| name.parse().ok());
-        let Ok(note) = fs::read_to_string(path.join(OWNER)) else {
+        let Ok(note) = read(&path) else {
             continue;
         };
         if let Some(cid) = cid
@@ -62,6 +64,18 @@ pub fn held(base: &Path) -> Vec<Held> {
         }
     }
     found
+}
+
+/// The note in `directory`, which may be another user's.
+///
+/// # Errors
+/// If there is none that can be read.
+pub(super) fn read(directory: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    log_file::open(&directory.join(OWNER))?
+        .take(LONGEST)
+        .read_to_string(&mut text)?;
+    Ok(text)
 }
 
 /// The value of the first line that begins with `key`.
@@ -95,7 +109,7 @@ pub(super) fn owner_note(name: &str, client: i32) -> String {
 
 /// Whether the manager that made the directory `path` is gone. Without a note it is not.
 pub(super) fn is_abandoned(path: &Path) -> bool {
-    is_of_the_dead(&fs::read_to_string(path.join(OWNER)).unwrap_or_default())
+    is_of_the_dead(&read(path).unwrap_or_default())
 }
 
 fn is_of_the_dead(note: &str) -> bool {

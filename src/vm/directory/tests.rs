@@ -94,3 +94,20 @@ fn leftovers_of_a_killed_manager_are_ended_and_removed() {
     bystander.kill().unwrap();
     bystander.wait().unwrap();
 }
+
+#[test]
+fn a_note_that_is_none_is_not_waited_for() {
+    let base = tempfile::tempdir().unwrap();
+    let held_one = VmDirectory::claim(base.path(), 100, "held", 1).unwrap();
+    fs::create_dir(base.path().join("101")).unwrap();
+    let pipe = base.path().join("101").join(OWNER);
+    rustix::fs::mknodat(CWD, &pipe, rustix::fs::FileType::Fifo, Mode::RWXU, 0).unwrap();
+    fs::create_dir(base.path().join("102")).unwrap();
+    std::os::unix::fs::symlink(
+        held_one.path().join(OWNER),
+        base.path().join("102").join(OWNER),
+    )
+    .unwrap();
+    let cids: Vec<u32> = held(base.path()).iter().map(|vm| vm.cid).collect();
+    assert_eq!(cids, [100]);
+}

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The directories of VMs. Whoever runs a VM holds an exclusive `flock` on its directory.
 
+use super::removal::empty;
 use rustix::fs::{CWD, FlockOperation, Mode, OFlags, flock, openat};
 use rustix::io::Errno;
 use std::fs::{self, DirBuilder};
 use std::io;
+use std::os::fd::AsFd;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, chown};
 use std::path::Path;
 
@@ -58,7 +60,8 @@ pub(crate) fn remove(path: &Path) -> io::Result<Removal> {
     }
     // The lock is kept meanwhile, so that no manager takes what is being removed. The manager may
     // remove it itself at the same time.
-    match fs::remove_dir_all(path) {
+    empty(directory.as_fd())?;
+    match fs::remove_dir(path) {
         Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
         _ => Ok(Removal::Gone),
     }

@@ -9,6 +9,7 @@
 
 mod directory;
 mod note;
+mod removal;
 
 use crate::cids::{Cids, Reservation, is_locked};
 use crate::place::Place;

@@ -104,8 +104,8 @@ impl Machine {
         if !meta.is_dir() {
             return None;
         }
-        let note = match fs::read_to_string(directory.join(note::FILE)) {
-            Ok(text) => Some(Note::parse(&text)),
+        let note = match Note::read(directory) {
+            Ok(note) => Some(note),
             Err(e) if e.kind() == ErrorKind::PermissionDenied => None,
             // It is just being made or removed.
             Err(_) => return None,

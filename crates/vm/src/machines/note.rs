@@ -2,9 +2,13 @@
 //! The note that a manager leaves in a VM's directory.
 
 use super::Process;
+use std::io::{self, Read};
+use std::path::Path;
 
 /// The note's file.
 pub(super) const FILE: &str = "owner";
+/// As much of one is read.
+const LONGEST: u64 = 1 << 20;
 
 /// What a manager says of a VM: one thing a line, a key and its values. Later managers may say more.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -18,6 +22,18 @@ pub(crate) struct Note {
 }
 
 impl Note {
+    /// Reads the one in `directory`, which may be another user's.
+    ///
+    /// # Errors
+    /// If there is none that can be read.
+    pub(super) fn read(directory: &Path) -> io::Result<Self> {
+        let mut text = String::new();
+        log_file::open(&directory.join(FILE))?
+            .take(LONGEST)
+            .read_to_string(&mut text)?;
+        Ok(Self::parse(&text))
+    }
+
     pub(super) fn parse(text: &str) -> Self {
         let mut note = Self::default();
         for line in text.lines() {
