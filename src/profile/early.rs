@@ -27,6 +27,7 @@ pub const CAPABILITIES: Capabilities = Capabilities {
     device_assignment: false,
     vendor_modules: false,
     llpvm_changes: false,
+    dice_changes: false,
     remote_attestation: false,
     ..Capabilities::of_build()
 };

@@ -71,8 +71,9 @@ impl Controller {
         self.listener.as_fd()
     }
 
-    /// Lets in those who wait.
-    pub(super) fn accept(&self) {
+    /// Lets in those who wait. False if no one can be let in any more: the listener would be readable
+    /// for ever, and the VM's thread has other things to do.
+    pub(super) fn accept(&self) -> bool {
         loop {
             match self.listener.accept() {
                 Ok((stream, _)) => {
@@ -80,11 +81,17 @@ impl Controller {
                         log::warn!("{CONTROL_SOCKET}: connection refused: {e}");
                     }
                 }
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return,
-                Err(e) if e.raw_os_error() == Some(Errno::INTR.raw_os_error()) => {}
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return true,
+                Err(e)
+                    if matches!(
+                        Errno::from_io_error(&e),
+                        Some(Errno::INTR | Errno::CONNABORTED)
+                    ) => {}
                 Err(e) => {
-                    log::warn!("{CONTROL_SOCKET}: accept: {e}");
-                    return;
+                    log::error!(
+                        "{CONTROL_SOCKET}: accept: {e}; tools cannot reach this VM any more"
+                    );
+                    return false;
                 }
             }
         }

@@ -197,12 +197,14 @@ impl Processes {
         let mut control_open = true;
         let mut failure_open = true;
         let mut stderr_open = true;
+        let mut controller_open = true;
         let mut logs_open = vec![true; self.streams.logs.len()];
         loop {
             let open = OpenSet {
                 control: control_open,
                 failure: failure_open,
                 stderr: stderr_open,
+                controller: controller_open,
                 logs: &logs_open,
             };
             let ready = match self.wait(&open, controller) {
@@ -234,7 +236,7 @@ impl Processes {
                 ramdump.pump();
             }
             if ready.controller {
-                controller.accept();
+                controller_open = controller.accept();
             }
             if ready.vmm {
                 break;
@@ -387,7 +389,7 @@ impl Processes {
             open.failure.then(|| self.streams.failure.as_fd()),
             open.stderr.then(|| self.vmm.stderr()),
             self.streams.ramdump.as_ref().and_then(Ramdump::fd),
-            Some(controller.fd()),
+            open.controller.then(|| controller.fd()),
         ];
         let logs = self
             .streams
@@ -429,6 +431,7 @@ struct OpenSet<'a> {
     control: bool,
     failure: bool,
     stderr: bool,
+    controller: bool,
     logs: &'a [bool],
 }
 

@@ -3,9 +3,15 @@
 
 use crate::Error;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
+use rustix::io::Errno;
+use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// How long a listener is left alone for which there are no descriptors.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// A named thread that accepts connections until it is dropped.
 #[derive(Debug)]
@@ -42,6 +48,18 @@ impl AcceptLoop {
     }
 }
 
+/// Says that a connection could not be accepted. Without descriptors to spare the connection stays in
+/// the queue and the listener readable, so this must not spin.
+pub(crate) fn failed(what: std::fmt::Arguments<'_>, e: &io::Error) {
+    log::warn!("{what}: accept: {e}");
+    if matches!(
+        Errno::from_io_error(e),
+        Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM)
+    ) {
+        std::thread::sleep(PAUSE);
+    }
+}
+
 /// Blocks until `listener` is readable (true) or `stop` is signalled (false).
 fn wait(listener: &impl AsFd, stop: impl AsFd) -> bool {
     loop {
@@ -50,7 +68,7 @@ fn wait(listener: &impl AsFd, stop: impl AsFd) -> bool {
             PollFd::new(&stop, PollFlags::IN),
         ];
         match poll(&mut fds, None) {
-            Err(rustix::io::Errno::INTR) => {}
+            Err(Errno::INTR) => {}
             Err(e) => {
                 log::error!("accept loop ends: poll: {e}");
                 return false;

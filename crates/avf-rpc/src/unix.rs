@@ -4,7 +4,7 @@
 //! The kernel vouches for each peer's user and process (`SO_PEERCRED`); handlers ask for them with
 //! [`rsbinder::get_calling_uid`] and [`rsbinder::get_calling_pid`], as on kernel binder.
 
-use crate::accept::AcceptLoop;
+use crate::accept::{AcceptLoop, failed};
 use crate::connection::{Counted, Limit};
 use crate::server::Server;
 use crate::{Error, WIRE_VERSION};
@@ -15,7 +15,6 @@ use rustix::io::{Errno, retry_on_intr};
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, socket_with};
 use std::collections::HashMap;
-use std::io;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::sync::Arc;
@@ -54,7 +53,7 @@ impl UnixServer {
                     }
                     Err(e) => log::warn!("connection dropped: {e}"),
                 },
-                Err(e) => refused(&e),
+                Err(e) => failed(format_args!("service socket"), &e),
             }
         })?;
         Ok(Self {
@@ -66,18 +65,6 @@ impl UnixServer {
     /// Ends every session; new connections are still accepted until the drop.
     pub fn end_sessions(&self) {
         self.server.terminate();
-    }
-}
-
-/// Says that a connection could not be accepted. Without descriptors to spare the connection stays in
-/// the queue and the listener readable, so this must not spin.
-fn refused(e: &io::Error) {
-    log::warn!("accept: {e}");
-    if matches!(
-        Errno::from_io_error(e),
-        Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM)
-    ) {
-        std::thread::sleep(Duration::from_millis(100));
     }
 }
 
@@ -210,6 +197,6 @@ mod tests {
         let Error::Io { source, .. } = error else {
             panic!("{error:?}");
         };
-        assert_eq!(source.kind(), io::ErrorKind::TimedOut);
+        assert_eq!(source.kind(), std::io::ErrorKind::TimedOut);
     }
 }

@@ -6,7 +6,7 @@
 //! that device.
 
 use crate::Error;
-use crate::accept::AcceptLoop;
+use crate::accept::{AcceptLoop, failed};
 use crate::server::Server;
 use rsbinder::rpc::transport::{UnixTransport, VsockTransport};
 use rustix::net::sockopt::socket_peercred;
@@ -93,7 +93,7 @@ impl GuestServer {
                     "vsock port {port}: CID {} refused, this port serves CID {cid} only",
                     peer.cid()
                 )),
-                Err(e) => log::warn!("vsock port {port}: accept: {e}"),
+                Err(e) => failed(format_args!("vsock port {port}"), &e),
             }
         })?;
         Ok(Self {
@@ -135,7 +135,7 @@ impl GuestServer {
                     "guest port {port}: process {peer} refused, only the VM's vsock device \
                      (process {device_pid}) may connect"
                 )),
-                Err(e) => log::warn!("guest port {port}: accept: {e}"),
+                Err(e) => failed(format_args!("guest port {port}"), &e),
             }
         })?;
         Ok(Self {

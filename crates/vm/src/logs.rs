@@ -10,7 +10,7 @@ use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use std::fs::File;
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, IsTerminal, Read, Write};
 use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
@@ -37,7 +37,7 @@ pub(crate) fn logs(args: &LogsArgs) -> Result<ExitCode> {
         Some(lines) => last_lines(&kept, lines),
         None => &kept,
     };
-    let mut stdout = io::stdout().lock();
+    let mut stdout = Shown::new();
     let went_on = write(&mut stdout, shown)?;
     match watch {
         Some(watch) if went_on => follow(&mut follower, &watch, &mut stdout)?,
@@ -60,6 +60,50 @@ fn hint(machine: &Machine, console: bool) {
             machine.cid
         ));
     }
+}
+
+/// Standard output. A guest must not write control sequences to someone's terminal, so there they are
+/// shown as `cat -v` does; a file or a pipe gets the guest's own bytes.
+struct Shown {
+    out: io::StdoutLock<'static>,
+    is_terminal: bool,
+}
+
+impl Shown {
+    fn new() -> Self {
+        let out = io::stdout().lock();
+        Self {
+            is_terminal: out.is_terminal(),
+            out,
+        }
+    }
+}
+
+impl Write for Shown {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.is_terminal {
+            self.out.write_all(&harmless(bytes))?;
+            return Ok(bytes.len());
+        }
+        self.out.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
+/// `bytes` with a caret and a letter in the place of each control character but tab and line breaks.
+fn harmless(bytes: &[u8]) -> Vec<u8> {
+    let mut shown = Vec::with_capacity(bytes.len());
+    for byte in bytes {
+        match byte {
+            b'\t' | b'\n' | b'\r' => shown.push(*byte),
+            0..=31 | 127 => shown.extend([b'^', byte ^ 64]),
+            _ => shown.push(*byte),
+        }
+    }
+    shown
 }
 
 /// Writes to standard output; false if no one reads any more.
@@ -153,7 +197,10 @@ fn open(path: &Path) -> Result<Option<File>> {
 }
 
 fn read(file: &mut File, bytes: &mut Vec<u8>) -> Result<()> {
-    file.read_to_end(bytes).context("read the log")?;
+    // A file of this length is begun anew by then; a longer one is none that a manager wrote.
+    file.take(2 * log_file::FULL)
+        .read_to_end(bytes)
+        .context("read the log")?;
     Ok(())
 }
 
@@ -234,6 +281,14 @@ impl Watch {
 mod tests {
     use super::*;
     use log_file::{FULL, LogFile};
+
+    #[test]
+    fn control_sequences_do_not_reach_a_terminal() {
+        assert_eq!(
+            harmless("a\x1b[2J\x07\x7f\tb\r\nc\u{e9}".as_bytes()),
+            "a^[[2J^G^?\tb\r\nc\u{e9}".as_bytes()
+        );
+    }
 
     #[test]
     fn the_last_lines() {
