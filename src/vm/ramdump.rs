@@ -69,9 +69,11 @@ impl Ramdump {
     }
 
     /// Takes what has arrived. A dump that cannot be stored, or is too long, ends there, and the
-    /// guest finds its line closed.
-    pub(super) fn pump(&mut self) {
-        let Some(pipe) = self.pipe.take() else { return };
+    /// guest finds its line closed. `false` at the end.
+    pub(super) fn pump(&mut self) -> bool {
+        let Some(pipe) = self.pipe.take() else {
+            return false;
+        };
         let mut stored = Ok(());
         let open = drain(&pipe, |bytes| {
             if stored.is_ok() {
@@ -83,6 +85,7 @@ impl Ramdump {
             Ok(()) => {}
             Err(e) => log::error!("memory dump: {e}; what the guest still writes is lost"),
         }
+        self.pipe.is_some()
     }
 
     fn store(&mut self, bytes: &[u8]) -> io::Result<()> {
