@@ -7,13 +7,13 @@
 use crate::error::{Error, Kind};
 use crate::reports;
 use crate::status::chain;
-use crate::vm::channels::{Streams, Unstarted};
 use crate::vm::control_socket::Controller;
 use crate::vm::death::death_reason;
-use crate::vm::device::{self, HostSide};
 use crate::vm::metrics::Metrics;
 use crate::vm::output::{Head, Tail, drain};
+use crate::vm::prepare::{Streams, Unstarted};
 use crate::vm::ramdump::Ramdump;
+use crate::vm::vsock::{HostSide, VSOCK_SOCKET};
 use crate::vm::{Instance, RunOptions, VmDirectory};
 use avf_rpc::server::{Policy, Server};
 use avf_rpc::vsock::GuestServer;
@@ -146,7 +146,7 @@ impl Processes {
             HostSide::User(device) => {
                 let device = device.spawn(cid, directory)?;
                 note(directory, &device);
-                let prefix = directory.short_path(device::VSOCK_SOCKET);
+                let prefix = directory.short_path(VSOCK_SOCKET);
                 let guest = GuestServer::on_hybrid_vsock(server, &prefix, cid, device.pid())?;
                 (Some(device), guest)
             }
