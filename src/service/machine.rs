@@ -2,7 +2,7 @@
 //! `IVirtualMachine`: a handle to one VM, which lives as long as its client holds the handle.
 
 use crate::profile::Provider;
-use crate::service::status::logged;
+use crate::status::logged;
 use crate::vm::Instance;
 use avf_aidl::service::{
     BnVirtualMachine, IVirtualMachine, IVirtualMachineCallback, VirtualMachineState,
@@ -41,7 +41,7 @@ impl Machine {
         BnVirtualMachine::new_binder(Self { vm, holder }).as_binder()
     }
 
-    fn failed(&self, method: &str) -> impl FnOnce(crate::vm::Error) -> rsbinder::Status {
+    fn failed(&self, method: &str) -> impl FnOnce(crate::error::Error) -> rsbinder::Status {
         let what = format!(
             "{method} of VM '{}' (CID {})",
             self.vm.name(),

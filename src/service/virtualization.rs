@@ -5,12 +5,15 @@ use crate::app_config::{self, Expanded};
 use crate::client::Client;
 use crate::debug_policy::DebugPolicy;
 use crate::device_tree::{self, Untrusted};
+use crate::error::Error;
 use crate::host::Host;
-use crate::profile::{self, Creation, Provider, Request, Wish};
-use crate::service::{Machine, image, status};
+use crate::profile::{self, Provider, Request, Wish};
+use crate::reports::Creation;
+use crate::service::{GuestService, Machine, image};
 use crate::settings::Settings;
+use crate::status;
 use crate::vm::plan::Exempt;
-use crate::vm::{Destination, Instance, RunOptions, Vms, plan};
+use crate::vm::{Destination, Instance, Roots, RunOptions, Vms, plan};
 use avf_aidl::service::{
     AssignableDevice, BnVirtualizationService, IVirtualMachine, IVirtualizationService,
     PartitionType, VirtualMachineConfig, VirtualMachineDebugInfo,
@@ -60,7 +63,7 @@ impl VirtualizationService {
         &self,
         config: &VirtualMachineConfig,
         files: plan::ConsoleFiles<'_>,
-    ) -> Result<Arc<Instance>, crate::vm::Error> {
+    ) -> Result<Arc<Instance>, Error> {
         let (name, instance_id) = plan::identity(config);
         let is_app = matches!(config, VirtualMachineConfig::AppConfig(_));
         let request = self.authorize(config)?;
@@ -97,17 +100,16 @@ impl VirtualizationService {
             accel: found.accel,
             boot_timeout: self.settings.boot_timeout(is_app, found.accel),
             ramdump: self.ramdump(policy)?,
-            atoms: self.provider.atoms(),
-            attestation: self.provider.attestation(),
+            reports: self.provider.reports(),
+            roots: self.roots(),
         };
         self.vms.settle(name);
-        let mut context = self.provider.context(request)?;
-        draft.equipment = self.provider.equip(&mut context.held, raw)?;
+        let context = self.provider.context(request, raw)?;
         self.vms.add(draft, context, &*found.vmm, options)
     }
 
     /// Whether the client may have this VM, made of these files; asked before any file is opened.
-    fn authorize(&self, config: &VirtualMachineConfig) -> Result<Request, crate::vm::Error> {
+    fn authorize(&self, config: &VirtualMachineConfig) -> Result<Request, Error> {
         let (name, instance_id) = plan::identity(config);
         let (is_custom, network) = match config {
             VirtualMachineConfig::RawConfig(raw) => {
@@ -134,6 +136,15 @@ impl VirtualizationService {
         Ok(request)
     }
 
+    /// The binder objects of this client's VMs.
+    fn roots(&self) -> Roots {
+        let attestation = self.provider.attestation();
+        Roots {
+            guest: Arc::new(move |vm| GuestService::binder(vm, attestation.clone())),
+            control: Arc::new(|vm| Machine::visitor(Arc::clone(vm))),
+        }
+    }
+
     /// Whether a guest can leave rollback protection to Secretkeeper, which neither profile can
     /// reach.
     fn is_updatable(&self) -> bool {
@@ -141,7 +152,7 @@ impl VirtualizationService {
     }
 
     /// Where memory dumps go, if a setting or the host's policy wants them.
-    fn ramdump(&self, policy: DebugPolicy) -> Result<Option<Destination>, crate::vm::Error> {
+    fn ramdump(&self, policy: DebugPolicy) -> Result<Option<Destination>, Error> {
         if let Some(directory) = &self.settings.ramdumps {
             Destination::check_directory(directory)?;
         } else if !policy.ramdump {
@@ -220,7 +231,7 @@ impl IVirtualizationService for VirtualizationService {
             .create(config, files)
             .map_err(|e| status::logged(&format!("createVm '{}'", plan::name(config)), &e));
         self.provider
-            .atoms()
+            .reports()
             .creation_requested(&creation(config, &created));
         let vm = created?;
         log::info!("VM '{}' created with CID {}", vm.name(), vm.cid());

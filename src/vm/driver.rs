@@ -4,20 +4,21 @@
 //!
 //! The kernel kills the processes when this thread ends, however it ends.
 
-use crate::profile;
-use crate::service::status::chain;
-use crate::service::{GuestService, death_reason};
-use crate::vm::channels::Unstarted;
+use crate::error::{Error, Kind};
+use crate::reports;
+use crate::status::chain;
+use crate::vm::channels::{Streams, Unstarted};
 use crate::vm::control_socket::Controller;
+use crate::vm::death::death_reason;
 use crate::vm::device::{self, HostSide};
 use crate::vm::metrics::Metrics;
-use crate::vm::output::{Head, LineLog, Tail, drain};
+use crate::vm::output::{Head, Tail, drain};
 use crate::vm::ramdump::Ramdump;
-use crate::vm::{Error, Instance, RunOptions, VmDirectory};
+use crate::vm::{Instance, RunOptions, VmDirectory};
 use avf_rpc::server::{Policy, Server};
 use avf_rpc::vsock::GuestServer;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 use std::time::{Duration, Instant};
@@ -53,9 +54,9 @@ pub(super) fn drive(
         context,
     } = unstarted;
     let directory = &context.directory;
-    let atoms = options.atoms.clone();
+    let reports = Arc::clone(&options.reports);
     let run = || {
-        let controller = control.serve(vm)?;
+        let controller = control.serve((options.roots.control)(vm))?;
         let processes = Processes::spawn(vm, prepared, vsock, streams, options, directory)?;
         Ok((processes, controller))
     };
@@ -81,7 +82,7 @@ pub(super) fn drive(
     drop(context);
     vm.finish(end.death);
     let metrics = end.metrics.as_ref();
-    atoms.exited(&profile::End {
+    reports.exited(&reports::End {
         name: vm.name(),
         reason: death_reason(end.death),
         signal: end.signal,
@@ -107,16 +108,6 @@ struct End {
     metrics: Option<Metrics>,
     /// The signal that ended the VMM; 0 if none did.
     signal: i32,
-}
-
-/// What the guest and its VMM write.
-pub(super) struct Streams {
-    /// Why the guest gave up.
-    pub(super) failure: OwnedFd,
-    /// The guest's output that its client did not want.
-    pub(super) logs: Vec<LineLog>,
-    /// The guest's memory dump.
-    pub(super) ramdump: Option<Ramdump>,
 }
 
 /// The processes of a running VM and everything that they write to.
@@ -148,7 +139,7 @@ impl Processes {
         directory: &VmDirectory,
     ) -> Result<Self, Error> {
         let cid = vm.cid();
-        let server = Server::new(GuestService::binder(vm), GUEST_POLICY)?;
+        let server = Server::new((options.roots.guest)(vm), GUEST_POLICY)?;
         // The guest's service is on the port that equals its CID.
         let (device, guest) = match vsock {
             HostSide::Kernel(port) => (None, GuestServer::on_vsock(server, cid, port)?),
@@ -354,7 +345,7 @@ impl Processes {
         }
         let error = (!self.ready).then(|| {
             if vm.is_unwanted() {
-                Error::Stopped
+                stopped()
             } else {
                 start_failed(exit, said)
             }
@@ -447,6 +438,14 @@ struct ReadySet {
     logs: Vec<bool>,
 }
 
+/// The VM was stopped while it started.
+pub(super) fn stopped() -> Error {
+    Error::new(
+        Kind::Failure,
+        "the VM was stopped while it was being started",
+    )
+}
+
 /// What a client is told whose VM did not start.
 fn start_failed(exit: Option<Exit>, said: String) -> Error {
     let exit = match exit {
@@ -459,7 +458,10 @@ fn start_failed(exit: Option<Exit>, said: String) -> Error {
     } else {
         said
     };
-    Error::StartFailed { exit, said }
+    Error::new(
+        Kind::Failure,
+        format!("the VMM did not start the guest ({exit}); it said: {said}"),
+    )
 }
 
 /// A process that is not noted cannot be ended by a later manager, but the kernel ends it anyway.

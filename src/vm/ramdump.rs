@@ -2,9 +2,10 @@
 //! The dump of its memory that a guest's kernel writes when it crashes: taken from its console into
 //! a file that has no name, and handed on when the VM has ended.
 
+use crate::error::Error;
 use crate::settings::RAMDUMP_VARIABLE;
 use crate::vm::output::drain;
-use crate::vm::{Error, tombstone};
+use crate::vm::tombstone;
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, linkat};
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom, Write};

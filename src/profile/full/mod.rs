@@ -11,20 +11,19 @@ mod provider;
 mod selection;
 mod vendor_image;
 
-pub use atoms::Atoms;
-pub use held::{Held, Listing};
+use atoms::Atoms;
+use held::Held;
 pub use provider::{Attestation, Provider, Request};
 pub use selection::Selection;
-pub use vendor_image::vendor_digest;
 
-use crate::profile::Capabilities;
+use crate::capabilities::Capabilities;
 
 /// The program's name.
 pub const NAME: &str = "virtmgr";
 /// What it is for, in half a line.
 pub const ABOUT: &str = "manages the VMs of one client";
 /// All that it was built with.
-pub const CAPABILITIES: Capabilities = Capabilities::of_build();
+pub const CAPABILITIES: Capabilities = Capabilities::of_build(NAME);
 
 /// The global service lifts it, when the first VM is created.
 pub fn lift_memory_lock_limit() {}

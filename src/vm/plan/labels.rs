@@ -2,7 +2,7 @@
 //! What a protected VM starts with must come from where only the platform, a package manager or a
 //! shell can write: its SELinux label says so. Without a label there is no proof.
 
-use crate::vm::Error;
+use crate::error::{Error, Kind};
 use microdroid::{IDSIG_PARTITION, INSTANCE_PARTITION, METADATA_PARTITION, STORAGE_PARTITION};
 use rustix::fs::fgetxattr;
 use rustix::io::Errno;
@@ -58,7 +58,7 @@ const EXTRA_IDSIG: &str = "extra-idsig-";
 /// Refuses files whose labels are not those of trusted places.
 ///
 /// # Errors
-/// [`Error::Untrusted`], naming the field.
+/// [`Kind::Failure`], naming the field.
 pub(super) fn check(boot: &Boot, disks: &[Disk], exempt: Exempt) -> Result<(), Error> {
     if exempt == Exempt::Vendor {
         return Ok(());
@@ -91,11 +91,14 @@ pub(super) fn check(boot: &Boot, disks: &[Disk], exempt: Exempt) -> Result<(), E
 }
 
 fn check_file(field: &str, file: impl AsFd) -> Result<(), Error> {
-    let untrusted = |why: String| Error::Untrusted {
-        what: format!(
-            "{field}: {why}; a protected VM takes files of these SELinux types only: {}",
-            TRUSTED.join(", ")
-        ),
+    let untrusted = |why: String| {
+        Error::new(
+            Kind::Failure,
+            format!(
+                "{field}: {why}; a protected VM takes files of these SELinux types only: {}",
+                TRUSTED.join(", ")
+            ),
+        )
     };
     let context = match context(file) {
         Ok(context) => context,
