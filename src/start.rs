@@ -21,8 +21,8 @@ use std::time::Duration;
 #[non_exhaustive]
 pub enum Error {
     /// The command line is wrong.
-    #[error("{0}; see --help")]
-    Usage(String),
+    #[error(transparent)]
+    Usage(#[from] crate::args::Error),
     /// An inherited descriptor is not what it should be.
     #[error("{name} {fd}: {what}")]
     Descriptor {
