@@ -6,7 +6,7 @@ use crate::capabilities::Capabilities;
 use crate::client::Client;
 use crate::error::Error;
 use crate::host::Host;
-use crate::profile::Wish;
+use crate::profile::Request;
 use crate::reports::Reports;
 use crate::status::unsupported;
 use crate::vm::directory::sweep;
@@ -124,13 +124,13 @@ impl Attestation {
 
 /// A VM that its client may create.
 #[derive(Debug)]
-pub struct Request {
+pub struct Grant {
     name: String,
     cid: u32,
     is_vendor: bool,
 }
 
-impl Request {
+impl Grant {
     /// Whether the client is on a partition of the vendor's.
     #[must_use]
     pub fn is_vendor(&self) -> bool {
@@ -161,10 +161,10 @@ impl Provider {
     ///
     /// # Errors
     /// If it is not declared, or for another executable.
-    pub fn authorize(&self, wish: Wish<'_>) -> Result<Request, Error> {
-        let Wish {
+    pub fn authorize(&self, request: Request<'_>) -> Result<Grant, Error> {
+        let Request {
             name, instance_id, ..
-        } = wish;
+        } = request;
         let root = self.host.root();
         let executable = early_vms::ClientExecutable::of_process(self.client.pid(), root)
             .map_err(|e| Error::failed("this early VM cannot be created", e))?;
@@ -196,7 +196,7 @@ impl Provider {
                 &instance_id[..VENDOR_INSTANCE_ID.len()]
             )));
         }
-        Ok(Request {
+        Ok(Grant {
             name: vm.name.clone(),
             cid: vm.cid,
             is_vendor: partition.is_vendor(),
@@ -209,21 +209,21 @@ impl Provider {
     /// If the VM is running already, or another VM has its CID.
     pub fn context(
         &self,
-        request: Request,
+        grant: Grant,
         _config: &VirtualMachineRawConfig,
     ) -> Result<Context, Error> {
         let base = self.host.path(DIRECTORIES);
         self.swept.call_once(|| sweep(&base));
-        let directory = VmDirectory::claim(&base, request.cid, &request.name, self.client.pid())?;
-        let vsock = vhost::reserve(request.cid)?;
+        let directory = VmDirectory::claim(&base, grant.cid, &grant.name, self.client.pid())?;
+        let vsock = vhost::reserve(grant.cid)?;
         Ok(Context {
-            name: request.name,
-            cid: request.cid,
+            name: grant.name,
+            cid: grant.cid,
             vsock,
             directory,
             equipment: Equipment::default(),
             listing: None,
-            held: Box::new(()),
+            resources: Box::new(()),
         })
     }
 

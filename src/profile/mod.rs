@@ -8,7 +8,7 @@
 //! | `lift_memory_lock_limit` | how the limit on locked memory is lifted at the start |
 //! | `Selection` | which APEXes a Microdroid gets |
 //! | `no_global_service` | the answer of a method that needs the global service |
-//! | `Provider`, `Request` | who may have a VM, its CID and directory, its network and devices |
+//! | `Provider`, `Grant` | who may have a VM, its CID and directory, its network and devices |
 //! | `Attestation` | how a guest has itself certified |
 
 #[cfg(early)]
@@ -22,13 +22,13 @@ use early as chosen;
 use full as chosen;
 
 pub use chosen::{
-    ABOUT, Attestation, CAPABILITIES, NAME, Provider, Request, Selection, lift_memory_lock_limit,
+    ABOUT, Attestation, CAPABILITIES, Grant, NAME, Provider, Selection, lift_memory_lock_limit,
     no_global_service,
 };
 
 /// A VM that a client asks for, before anything of it is made.
 #[derive(Debug, Clone, Copy)]
-pub struct Wish<'a> {
+pub struct Request<'a> {
     /// The VM's name.
     pub name: &'a str,
     /// Its instance id.

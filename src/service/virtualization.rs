@@ -7,12 +7,12 @@ use crate::debug_policy::DebugPolicy;
 use crate::device_tree::{self, Untrusted};
 use crate::error::Error;
 use crate::host::Host;
-use crate::profile::{self, Provider, Request, Wish};
+use crate::profile::{self, Grant, Provider, Request};
 use crate::reports::Creation;
-use crate::service::{GuestService, Machine, image};
+use crate::service::{GuestService, VirtualMachine, image};
 use crate::settings::Settings;
 use crate::status;
-use crate::vm::plan::Exempt;
+use crate::vm::plan::LabelPolicy;
 use crate::vm::{Destination, Instance, Roots, RunOptions, Vms, plan};
 use avf_aidl::service::{
     AssignableDevice, BnVirtualizationService, IVirtualMachine, IVirtualizationService,
@@ -66,7 +66,7 @@ impl VirtualizationService {
     ) -> Result<Arc<Instance>, Error> {
         let (name, instance_id) = plan::identity(config);
         let is_app = matches!(config, VirtualMachineConfig::AppConfig(_));
-        let request = self.authorize(config)?;
+        let grant = self.authorize(config)?;
         let policy = DebugPolicy::of(&self.host)?;
         let expanded;
         let (raw, trusted, wants_updatable) = match config {
@@ -84,12 +84,12 @@ impl VirtualizationService {
         };
         let hypervisor = self.host.hypervisor();
         plan::check_features(raw, profile::CAPABILITIES, &hypervisor)?;
-        let exempt = match (request.is_vendor(), is_app) {
-            (true, _) => Exempt::Vendor,
-            (false, true) => Exempt::App,
-            (false, false) => Exempt::Raw,
+        let labels = match (grant.is_vendor(), is_app) {
+            (true, _) => LabelPolicy::Vendor,
+            (false, true) => LabelPolicy::App,
+            (false, false) => LabelPolicy::Raw,
         };
-        let mut draft = plan::Draft::new(raw, files, &hypervisor, exempt)?;
+        let mut draft = plan::Draft::new(raw, files, &hypervisor, labels)?;
         let untrusted = Untrusted {
             instance_id,
             defer_rollback_protection: wants_updatable && self.is_updatable(),
@@ -104,12 +104,12 @@ impl VirtualizationService {
             roots: self.roots(),
         };
         self.vms.settle(name);
-        let context = self.provider.context(request, raw)?;
+        let context = self.provider.context(grant, raw)?;
         self.vms.add(draft, context, &*found.vmm, options)
     }
 
     /// Whether the client may have this VM, made of these files; asked before any file is opened.
-    fn authorize(&self, config: &VirtualMachineConfig) -> Result<Request, Error> {
+    fn authorize(&self, config: &VirtualMachineConfig) -> Result<Grant, Error> {
         let (name, instance_id) = plan::identity(config);
         let (is_custom, network) = match config {
             VirtualMachineConfig::RawConfig(raw) => {
@@ -125,15 +125,15 @@ impl VirtualizationService {
                 (app_config::is_custom(app), network)
             }
         };
-        let request = self.provider.authorize(Wish {
+        let grant = self.provider.authorize(Request {
             name,
             instance_id,
             is_custom,
             network,
         })?;
         self.host.say_whether_files_have_labels();
-        plan::check_origin(config, &self.host, request.is_vendor())?;
-        Ok(request)
+        plan::check_origin(config, &self.host, grant.is_vendor())?;
+        Ok(grant)
     }
 
     /// The binder objects of this client's VMs.
@@ -141,7 +141,7 @@ impl VirtualizationService {
         let attestation = self.provider.attestation();
         Roots {
             guest: Arc::new(move |vm| GuestService::binder(vm, attestation.clone())),
-            control: Arc::new(|vm| Machine::visitor(Arc::clone(vm))),
+            control: Arc::new(|vm| VirtualMachine::visitor(Arc::clone(vm))),
         }
     }
 
@@ -235,7 +235,7 @@ impl IVirtualizationService for VirtualizationService {
             .creation_requested(&creation(config, &created));
         let vm = created?;
         log::info!("VM '{}' created with CID {}", vm.name(), vm.cid());
-        Ok(Machine::binder(vm))
+        Ok(VirtualMachine::binder(vm))
     }
 
     fn allocateInstanceId(&self) -> BinderResult<[u8; 64]> {

@@ -3,9 +3,9 @@
 
 use crate::error::Error;
 use crate::reports::Reports;
-use crate::vm::channels::{self, Unstarted};
-use crate::vm::device::{self, Route};
 use crate::vm::plan::Draft;
+use crate::vm::prepare::{Unstarted, prepare};
+use crate::vm::vsock::{self, Route};
 use crate::vm::{Callbacks, Context, Listing, PayloadState, RunOptions, State, Vms};
 use crate::vm::{directory, driver};
 use std::os::fd::OwnedFd;
@@ -86,7 +86,7 @@ impl Instance {
         let directory = context.directory.path().to_owned();
         let listing = context.listing.clone();
         let reports = Arc::clone(&options.reports);
-        let (unstarted, route) = channels::prepare(draft, context, vmm, options)?;
+        let (unstarted, route) = prepare(draft, context, vmm, options)?;
         Ok(Self {
             name,
             cid,
@@ -245,7 +245,7 @@ impl Instance {
                     "port {port}: it must be {FIRST_PORT} or more, or one of Trusty's, 2 to 20"
                 ))
             })?;
-        device::connect(&self.route, self.cid, allowed)
+        vsock::connect(&self.route, self.cid, allowed)
     }
 
     fn control(&self, call: &'static str) -> Result<Arc<dyn Control>, Error> {

@@ -6,14 +6,14 @@ mod atoms;
 mod cids;
 mod directories;
 mod global;
-mod held;
 mod provider;
+mod resources;
 mod selection;
 mod vendor_image;
 
 use atoms::Atoms;
-use held::Held;
-pub use provider::{Attestation, Provider, Request};
+pub use provider::{Attestation, Grant, Provider};
+use resources::Resources;
 pub use selection::Selection;
 
 use crate::capabilities::Capabilities;

@@ -3,11 +3,11 @@
 
 use super::cids::{CIDS, Cids, is_taken, no_cid};
 use super::global::{Global, Internal};
-use super::{Atoms, CAPABILITIES, Held, NAME, directories};
+use super::{Atoms, CAPABILITIES, NAME, Resources, directories};
 use crate::client::Client;
 use crate::error::{Error, Kind};
 use crate::host::Host;
-use crate::profile::Wish;
+use crate::profile::Request;
 use crate::reports::Reports;
 use crate::status::{failure, unsupported};
 use crate::vm::plan::Equipment;
@@ -25,15 +25,15 @@ use std::sync::Arc;
 const TRIES: usize = 5;
 
 /// What a VM has, apart from network and devices.
-type Parts = (Held, VmDirectory, Option<vhost::KernelVsock>);
+type Parts = (Resources, VmDirectory, Option<vhost::KernelVsock>);
 
 /// A VM that its client may create.
 #[derive(Debug)]
-pub struct Request {
+pub struct Grant {
     name: String,
 }
 
-impl Request {
+impl Grant {
     /// Whether the client is on a partition of the vendor's; not known here.
     #[must_use]
     pub fn is_vendor(&self) -> bool {
@@ -66,16 +66,16 @@ impl Provider {
     ///
     /// # Errors
     /// [`Kind::Security`] if it lacks a permission.
-    pub fn authorize(&self, wish: Wish<'_>) -> Result<Request, Error> {
+    pub fn authorize(&self, request: Request<'_>) -> Result<Grant, Error> {
         self.check(Permission::Manage)?;
-        if wish.is_custom || wish.network {
+        if request.is_custom || request.network {
             self.check(Permission::Custom)?;
         }
-        if wish.network {
+        if request.network {
             self.check(Permission::Internet)?;
         }
-        Ok(Request {
-            name: wish.name.to_owned(),
+        Ok(Grant {
+            name: request.name.to_owned(),
         })
     }
 
@@ -115,30 +115,30 @@ impl Provider {
     /// If all CIDs are taken, or the global service does not give what is wanted.
     pub fn context(
         &self,
-        request: Request,
+        grant: Grant,
         config: &VirtualMachineRawConfig,
     ) -> Result<Context, Error> {
-        let name = request.name;
+        let name = grant.name;
         let global = match self.global.get()? {
             Some(_) => self.global_parts(&name)?,
             None => None,
         };
-        let (mut held, directory, vsock) = match global {
+        let (mut resources, directory, vsock) = match global {
             Some(parts) => parts,
             None => {
                 let (lock, directory, vsock) = self.cids.take(&self.host, &self.client, &name)?;
-                (Held::new(lock, None), directory, vsock)
+                (Resources::new(lock, None), directory, vsock)
             }
         };
-        let equipment = self.equip(&mut held, config)?;
+        let equipment = self.equip(&mut resources, config)?;
         Ok(Context {
             name,
-            cid: held.cid(),
+            cid: resources.cid(),
             vsock,
             directory,
             equipment,
-            listing: held.listing(),
-            held: Box::new(held),
+            listing: resources.listing(),
+            resources: Box::new(resources),
         })
     }
 
@@ -174,7 +174,11 @@ impl Provider {
             let directory = VmDirectory::adopt(Path::new(&path), cid, name, pid)?;
             match vhost::reserve(cid) {
                 Ok(vsock) => {
-                    return Ok(Some((Held::new(lock, Some(context)), directory, vsock)));
+                    return Ok(Some((
+                        Resources::new(lock, Some(context)),
+                        directory,
+                        vsock,
+                    )));
                 }
                 Err(e) if is_taken(&e) => taken.push(context),
                 Err(e) => return Err(e),
@@ -184,13 +188,17 @@ impl Provider {
     }
 
     /// The network and the devices that a VM wants.
-    fn equip(&self, held: &mut Held, config: &VirtualMachineRawConfig) -> Result<Equipment, Error> {
+    fn equip(
+        &self,
+        resources: &mut Resources,
+        config: &VirtualMachineRawConfig,
+    ) -> Result<Equipment, Error> {
         let mut equipment = Equipment::default();
         if !config.devices.is_empty() {
-            equipment.assigned = Some(held.devices(&self.global, &config.devices)?);
+            equipment.assigned = Some(resources.devices(&self.global, &config.devices)?);
         }
         if config.networkSupported {
-            equipment.tap = Some(held.network(&self.global)?);
+            equipment.tap = Some(resources.network(&self.global)?);
         }
         Ok(equipment)
     }

@@ -9,7 +9,7 @@ mod feature_tests;
 mod labels;
 mod origin;
 
-pub use labels::Exempt;
+pub use labels::LabelPolicy;
 pub use origin::check as check_origin;
 
 use crate::capabilities::Capabilities;
@@ -149,7 +149,7 @@ pub fn check_features(
 }
 
 impl Draft {
-    /// Checks `config` and takes duplicates of its descriptors. `exempt` says which partitions may
+    /// Checks `config` and takes duplicates of its descriptors. `policy` says which partitions may
     /// come from anywhere.
     ///
     /// # Errors
@@ -159,7 +159,7 @@ impl Draft {
         config: &VirtualMachineRawConfig,
         files: ConsoleFiles<'_>,
         hypervisor: &Hypervisor,
-        exempt: Exempt,
+        policy: LabelPolicy,
     ) -> Result<Self, Error> {
         check_name(&config.name)?;
         check_platform_version(&config.platformVersion)?;
@@ -175,7 +175,7 @@ impl Draft {
             .map(|(index, image)| disks::disk(index, image))
             .collect::<Result<_, _>>()?;
         if config.protectedVm {
-            labels::check(&boot, &disks, exempt)?;
+            labels::check(&boot, &disks, policy)?;
         }
         let has_balloon = hypervisor.memory_reclaim && !config.noBalloon;
         Ok(Self {

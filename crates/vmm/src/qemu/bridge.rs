@@ -201,6 +201,7 @@ mod tests {
     use std::fs::File;
     use std::io::{Read, Write};
     use std::os::unix::net::UnixStream;
+    use std::time::Duration;
 
     fn pipe() -> (File, File) {
         let (read, write) = pipe_with(PipeFlags::CLOEXEC).unwrap();
@@ -249,6 +250,10 @@ mod tests {
         let (input, _keys) = pipe();
         let (_bridge, qemu) = Bridge::start("hvc0", out.into(), input.into()).unwrap();
         drop(seen);
-        UnixStream::from(qemu).write_all(&[7; 1_000_000]).unwrap();
+        let mut qemu = UnixStream::from(qemu);
+        qemu.set_write_timeout(Some(Duration::from_secs(60)))
+            .unwrap();
+        qemu.write_all(&[7; 1_000_000])
+            .expect("the guest's output is not taken any more");
     }
 }

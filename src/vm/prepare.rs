@@ -4,10 +4,10 @@
 
 use crate::error::Error;
 use crate::vm::control_socket::ControlSocket;
-use crate::vm::device::{self, HostSide, Route};
 use crate::vm::output::LineLog;
 use crate::vm::plan::Draft;
 use crate::vm::ramdump::Ramdump;
+use crate::vm::vsock::{self, HostSide, Route};
 use crate::vm::{Context, RunOptions};
 use log_file::LogFile;
 use rustix::pipe::{PipeFlags, pipe_with};
@@ -44,7 +44,7 @@ pub(super) fn prepare(
 ) -> Result<(Unstarted, Route), Error> {
     let cid = context.cid;
     let control = ControlSocket::listen(&context.directory)?;
-    let (vsock, route) = device::prepare(&context.directory, context.vsock.take())?;
+    let (vsock, route) = vsock::prepare(&context.directory, context.vsock.take())?;
     let (vsock, host_side) = vsock.split(cid);
     let mut logs = Vec::new();
     let directory = context.directory.path();
