@@ -23,6 +23,7 @@ pub const CONTROL_SOCKET: &str = "control";
 const POLICY: Policy = Policy {
     connections: 16,
     threads: 2,
+    callbacks: 0,
     call_bytes: Some(64 << 10),
     fds: true,
     reply_timeout: Some(Duration::from_secs(10)),

@@ -34,6 +34,7 @@ const STDERR_TAIL: usize = 16 << 10;
 const GUEST_POLICY: Policy = Policy {
     connections: 16,
     threads: 2,
+    callbacks: 0,
     call_bytes: Some(1 << 20),
     fds: false,
     reply_timeout: Some(Duration::from_secs(10)),
