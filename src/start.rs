@@ -21,8 +21,8 @@ use std::time::Duration;
 #[non_exhaustive]
 pub enum Error {
     /// The command line is wrong.
-    #[error("{0}; see --help")]
-    Usage(String),
+    #[error(transparent)]
+    Usage(#[from] crate::args::Error),
     /// An inherited descriptor is not what it should be.
     #[error("{name} {fd}: {what}")]
     Descriptor {
@@ -65,8 +65,9 @@ pub enum Error {
 /// What the client may do: many calls at once, pass descriptors. Its callbacks are one-way, so the
 /// reply timeout only bounds how long a send may be stuck on a client that does not read.
 const POLICY: Policy = Policy {
-    connections: 64,
+    connections: 128,
     threads: 4,
+    callbacks: 64,
     call_bytes: None,
     fds: true,
     reply_timeout: Some(Duration::from_secs(30)),

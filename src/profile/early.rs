@@ -1,21 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `early_virtmgr`: no global service; VMs are declared in a list, with static CIDs.
 
-use crate::app_config::Apexes;
+use crate::app_config::Platform;
+use crate::capabilities::Capabilities;
 use crate::client::Client;
+use crate::error::Error;
 use crate::host::Host;
-use crate::profile::{Capabilities, Creation, End, Equipment, Wish};
-use crate::service::status::unsupported;
+use crate::profile::Request;
+use crate::reports::Reports;
+use crate::status::unsupported;
 use crate::vm::directory::sweep;
-use crate::vm::{self, Context, VmDirectory, vhost};
+use crate::vm::plan::Equipment;
+use crate::vm::{Context, VmDirectory, vhost};
 use avf_aidl::common::Certificate;
 use avf_aidl::service::{AssignableDevice, VirtualMachineDebugInfo, VirtualMachineRawConfig};
 use microdroid::PayloadConfig;
 use microdroid::apex::{ApexInfoList, CLASSPATH, Source};
 use rsbinder::BinderResult;
 use rustix::process::{Resource, Rlimit, setrlimit};
-use std::sync::Once;
-use std::time::Duration;
+use std::fs::File;
+use std::sync::{Arc, Once};
 
 /// The program's name.
 pub const NAME: &str = "early_virtmgr";
@@ -29,7 +33,7 @@ pub const CAPABILITIES: Capabilities = Capabilities {
     llpvm_changes: false,
     dice_changes: false,
     remote_attestation: false,
-    ..Capabilities::of_build()
+    ..Capabilities::of_build(NAME)
 };
 
 /// Where the VMs' directories are.
@@ -59,16 +63,6 @@ pub fn no_global_service(method: &str) -> String {
     format!("{NAME} doesn't support {method}")
 }
 
-/// No guest gets a vendor's image here.
-///
-/// # Errors
-/// Always [`vm::Error::Unsupported`].
-pub fn vendor_digest(_image: &std::fs::File) -> Result<String, vm::Error> {
-    Err(vm::Error::Unsupported {
-        what: format!("{NAME} doesn't support customConfig.vendorImage"),
-    })
-}
-
 /// APEXes as the system came with them: nothing newer can be had before /data is mounted.
 #[derive(Debug)]
 pub struct Selection;
@@ -81,12 +75,12 @@ impl Selection {
     }
 }
 
-impl Apexes for Selection {
-    fn complete(&self, _list: &mut ApexInfoList, config: &PayloadConfig) -> Result<(), vm::Error> {
+impl Platform for Selection {
+    fn complete(&self, _list: &mut ApexInfoList, config: &PayloadConfig) -> Result<(), Error> {
         let unsupported = |what: &str| {
-            Err(vm::Error::Unsupported {
-                what: format!("{NAME} doesn't support {what} in a payload's configuration"),
-            })
+            Err(Error::unsupported(format!(
+                "{NAME} doesn't support {what} in a payload's configuration"
+            )))
         };
         if config.prefer_staged {
             return unsupported("prefer_staged");
@@ -100,43 +94,19 @@ impl Apexes for Selection {
     fn source(&self) -> Source {
         Source::Preinstalled
     }
-}
 
-/// What a VM has beside its CID and directory: nothing.
-#[derive(Debug)]
-pub struct Held;
-
-impl Held {
-    /// How the VM's console is listed.
-    #[must_use]
-    pub fn listing(&self) -> Option<Listing> {
-        None
+    fn vendor_digest(&self, _image: &File) -> Result<String, Error> {
+        Err(Error::unsupported(format!(
+            "{NAME} doesn't support customConfig.vendorImage"
+        )))
     }
 }
 
-/// There is no one who lists consoles.
-#[derive(Debug, Clone)]
-pub struct Listing;
-
-impl Listing {
-    /// Nothing.
-    pub fn set_console(&self, _path: &str) {}
-}
-
 /// No one is told.
-#[derive(Debug, Clone)]
-pub struct Atoms;
+#[derive(Debug)]
+struct NoReports;
 
-impl Atoms {
-    /// Nothing.
-    pub fn creation_requested(&self, _creation: &Creation<'_>) {}
-
-    /// Nothing.
-    pub fn booted(&self, _name: &str, _elapsed: Duration) {}
-
-    /// Nothing.
-    pub fn exited(&self, _end: &End<'_>) {}
-}
+impl Reports for NoReports {}
 
 /// No guest is certified.
 #[derive(Debug, Clone)]
@@ -154,13 +124,13 @@ impl Attestation {
 
 /// A VM that its client may create.
 #[derive(Debug)]
-pub struct Request {
+pub struct Grant {
     name: String,
     cid: u32,
     is_vendor: bool,
 }
 
-impl Request {
+impl Grant {
     /// Whether the client is on a partition of the vendor's.
     #[must_use]
     pub fn is_vendor(&self) -> bool {
@@ -191,24 +161,28 @@ impl Provider {
     ///
     /// # Errors
     /// If it is not declared, or for another executable.
-    pub fn authorize(&self, wish: Wish<'_>) -> Result<Request, vm::Error> {
-        let Wish {
+    pub fn authorize(&self, request: Request<'_>) -> Result<Grant, Error> {
+        let Request {
             name, instance_id, ..
-        } = wish;
+        } = request;
         let root = self.host.root();
         let executable = early_vms::ClientExecutable::of_process(self.client.pid(), root)
-            .map_err(|e| vm::Error::EarlyVm(Box::new(e)))?;
+            .map_err(|e| Error::failed("this early VM cannot be created", e))?;
         // What /proc said is of the client only if the client lived until after it was asked.
         if !self
             .client
             .is_alive()
-            .map_err(|e| vm::Error::io("ask whether the client lives", e))?
+            .map_err(|e| Error::io("ask whether the client lives", e))?
         {
-            return Err(vm::Error::ClientGone {
-                pid: self.client.pid(),
-            });
+            return Err(Error::failed(
+                "this early VM cannot be created",
+                format!(
+                    "the client, process {}, is gone, so it cannot be identified",
+                    self.client.pid()
+                ),
+            ));
         }
-        let early = |e| vm::Error::EarlyVm(Box::new(e));
+        let early = |e| Error::failed("this early VM cannot be created", e);
         let partition = executable.partition().map_err(early)?;
         let list = early_vms::EarlyVms::load(root, partition).map_err(early)?;
         for fault in list.faults() {
@@ -217,14 +191,12 @@ impl Provider {
         let vm = list.find(name).map_err(early)?;
         vm.check_executable(&executable).map_err(early)?;
         if partition.is_vendor() && !instance_id.starts_with(&VENDOR_INSTANCE_ID) {
-            return Err(vm::Error::Invalid {
-                what: format!(
-                    "instanceId: that of a client in partition {partition} must begin with FF FF FF FF, not {:02X?}",
-                    &instance_id[..VENDOR_INSTANCE_ID.len()]
-                ),
-            });
+            return Err(Error::invalid(format!(
+                "instanceId: that of a client in partition {partition} must begin with FF FF FF FF, not {:02X?}",
+                &instance_id[..VENDOR_INSTANCE_ID.len()]
+            )));
         }
-        Ok(Request {
+        Ok(Grant {
             name: vm.name.clone(),
             cid: vm.cid,
             is_vendor: partition.is_vendor(),
@@ -235,36 +207,30 @@ impl Provider {
     ///
     /// # Errors
     /// If the VM is running already, or another VM has its CID.
-    pub fn context(&self, request: Request) -> Result<Context, vm::Error> {
+    pub fn context(
+        &self,
+        grant: Grant,
+        _config: &VirtualMachineRawConfig,
+    ) -> Result<Context, Error> {
         let base = self.host.path(DIRECTORIES);
         self.swept.call_once(|| sweep(&base));
-        let directory = VmDirectory::claim(&base, request.cid, &request.name, self.client.pid())?;
-        let vsock = vhost::reserve(request.cid)?;
+        let directory = VmDirectory::claim(&base, grant.cid, &grant.name, self.client.pid())?;
+        let vsock = vhost::reserve(grant.cid)?;
         Ok(Context {
-            name: request.name,
-            cid: request.cid,
+            name: grant.name,
+            cid: grant.cid,
             vsock,
             directory,
-            held: Held,
+            equipment: Equipment::default(),
+            listing: None,
+            resources: Box::new(()),
         })
-    }
-
-    /// No VM has a network or devices of the host here; those that want them were refused.
-    ///
-    /// # Errors
-    /// None.
-    pub fn equip(
-        &self,
-        _held: &mut Held,
-        _config: &VirtualMachineRawConfig,
-    ) -> Result<Equipment, vm::Error> {
-        Ok(Equipment::default())
     }
 
     /// No one is told of creations, boots and ends.
     #[must_use]
-    pub fn atoms(&self) -> Atoms {
-        Atoms
+    pub fn reports(&self) -> Arc<dyn Reports> {
+        Arc::new(NoReports)
     }
 
     /// No guest is certified.

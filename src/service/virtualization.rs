@@ -5,12 +5,15 @@ use crate::app_config::{self, Expanded};
 use crate::client::Client;
 use crate::debug_policy::DebugPolicy;
 use crate::device_tree::{self, Untrusted};
+use crate::error::Error;
 use crate::host::Host;
-use crate::profile::{self, Creation, Provider, Request, Wish};
-use crate::service::{Machine, image, status};
+use crate::profile::{self, Grant, Provider, Request};
+use crate::reports::Creation;
+use crate::service::{GuestService, VirtualMachine, image};
 use crate::settings::Settings;
-use crate::vm::plan::Exempt;
-use crate::vm::{Destination, Instance, RunOptions, Vms, plan};
+use crate::status;
+use crate::vm::plan::LabelPolicy;
+use crate::vm::{Destination, Instance, Roots, RunOptions, Vms, plan};
 use avf_aidl::service::{
     AssignableDevice, BnVirtualizationService, IVirtualMachine, IVirtualizationService,
     PartitionType, VirtualMachineConfig, VirtualMachineDebugInfo,
@@ -60,10 +63,10 @@ impl VirtualizationService {
         &self,
         config: &VirtualMachineConfig,
         files: plan::ConsoleFiles<'_>,
-    ) -> Result<Arc<Instance>, crate::vm::Error> {
+    ) -> Result<Arc<Instance>, Error> {
         let (name, instance_id) = plan::identity(config);
         let is_app = matches!(config, VirtualMachineConfig::AppConfig(_));
-        let request = self.authorize(config)?;
+        let grant = self.authorize(config)?;
         let policy = DebugPolicy::of(&self.host)?;
         let expanded;
         let (raw, trusted, wants_updatable) = match config {
@@ -81,12 +84,12 @@ impl VirtualizationService {
         };
         let hypervisor = self.host.hypervisor();
         plan::check_features(raw, profile::CAPABILITIES, &hypervisor)?;
-        let exempt = match (request.is_vendor(), is_app) {
-            (true, _) => Exempt::Vendor,
-            (false, true) => Exempt::App,
-            (false, false) => Exempt::Raw,
+        let labels = match (grant.is_vendor(), is_app) {
+            (true, _) => LabelPolicy::Vendor,
+            (false, true) => LabelPolicy::App,
+            (false, false) => LabelPolicy::Raw,
         };
-        let mut draft = plan::Draft::new(raw, files, &hypervisor, exempt)?;
+        let mut draft = plan::Draft::new(raw, files, &hypervisor, labels)?;
         let untrusted = Untrusted {
             instance_id,
             defer_rollback_protection: wants_updatable && self.is_updatable(),
@@ -97,17 +100,16 @@ impl VirtualizationService {
             accel: found.accel,
             boot_timeout: self.settings.boot_timeout(is_app, found.accel),
             ramdump: self.ramdump(policy)?,
-            atoms: self.provider.atoms(),
-            attestation: self.provider.attestation(),
+            reports: self.provider.reports(),
+            roots: self.roots(),
         };
         self.vms.settle(name);
-        let mut context = self.provider.context(request)?;
-        draft.equipment = self.provider.equip(&mut context.held, raw)?;
+        let context = self.provider.context(grant, raw)?;
         self.vms.add(draft, context, &*found.vmm, options)
     }
 
     /// Whether the client may have this VM, made of these files; asked before any file is opened.
-    fn authorize(&self, config: &VirtualMachineConfig) -> Result<Request, crate::vm::Error> {
+    fn authorize(&self, config: &VirtualMachineConfig) -> Result<Grant, Error> {
         let (name, instance_id) = plan::identity(config);
         let (is_custom, network) = match config {
             VirtualMachineConfig::RawConfig(raw) => {
@@ -123,15 +125,24 @@ impl VirtualizationService {
                 (app_config::is_custom(app), network)
             }
         };
-        let request = self.provider.authorize(Wish {
+        let grant = self.provider.authorize(Request {
             name,
             instance_id,
             is_custom,
             network,
         })?;
         self.host.say_whether_files_have_labels();
-        plan::check_origin(config, &self.host, request.is_vendor())?;
-        Ok(request)
+        plan::check_origin(config, &self.host, grant.is_vendor())?;
+        Ok(grant)
+    }
+
+    /// The binder objects of this client's VMs.
+    fn roots(&self) -> Roots {
+        let attestation = self.provider.attestation();
+        Roots {
+            guest: Arc::new(move |vm| GuestService::binder(vm, attestation.clone())),
+            control: Arc::new(|vm| VirtualMachine::visitor(Arc::clone(vm))),
+        }
     }
 
     /// Whether a guest can leave rollback protection to Secretkeeper, which neither profile can
@@ -141,7 +152,7 @@ impl VirtualizationService {
     }
 
     /// Where memory dumps go, if a setting or the host's policy wants them.
-    fn ramdump(&self, policy: DebugPolicy) -> Result<Option<Destination>, crate::vm::Error> {
+    fn ramdump(&self, policy: DebugPolicy) -> Result<Option<Destination>, Error> {
         if let Some(directory) = &self.settings.ramdumps {
             Destination::check_directory(directory)?;
         } else if !policy.ramdump {
@@ -220,11 +231,11 @@ impl IVirtualizationService for VirtualizationService {
             .create(config, files)
             .map_err(|e| status::logged(&format!("createVm '{}'", plan::name(config)), &e));
         self.provider
-            .atoms()
+            .reports()
             .creation_requested(&creation(config, &created));
         let vm = created?;
         log::info!("VM '{}' created with CID {}", vm.name(), vm.cid());
-        Ok(Machine::binder(vm))
+        Ok(VirtualMachine::binder(vm))
     }
 
     fn allocateInstanceId(&self) -> BinderResult<[u8; 64]> {

@@ -6,25 +6,24 @@ mod atoms;
 mod cids;
 mod directories;
 mod global;
-mod held;
 mod provider;
+mod resources;
 mod selection;
 mod vendor_image;
 
-pub use atoms::Atoms;
-pub use held::{Held, Listing};
-pub use provider::{Attestation, Provider, Request};
+use atoms::Atoms;
+pub use provider::{Attestation, Grant, Provider};
+use resources::Resources;
 pub use selection::Selection;
-pub use vendor_image::vendor_digest;
 
-use crate::profile::Capabilities;
+use crate::capabilities::Capabilities;
 
 /// The program's name.
 pub const NAME: &str = "virtmgr";
 /// What it is for, in half a line.
 pub const ABOUT: &str = "manages the VMs of one client";
 /// All that it was built with.
-pub const CAPABILITIES: Capabilities = Capabilities::of_build();
+pub const CAPABILITIES: Capabilities = Capabilities::of_build(NAME);
 
 /// The global service lifts it, when the first VM is created.
 pub fn lift_memory_lock_limit() {}

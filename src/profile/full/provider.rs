@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Who may have a VM, and what makes it unique on the machine.
 
-use super::cids::{CIDS, Cids, is_taken};
+use super::cids::{CIDS, Cids, is_taken, no_cid};
 use super::global::{Global, Internal};
-use super::{Atoms, CAPABILITIES, Held, NAME, directories};
+use super::{Atoms, CAPABILITIES, NAME, Resources, directories};
 use crate::client::Client;
+use crate::error::{Error, Kind};
 use crate::host::Host;
-use crate::profile::{Equipment, Wish};
-use crate::service::status::{failure, unsupported};
-use crate::vm::{Context, Error, VmDirectory, vhost};
+use crate::profile::Request;
+use crate::reports::Reports;
+use crate::status::{failure, unsupported};
+use crate::vm::plan::Equipment;
+use crate::vm::{Context, VmDirectory, vhost};
 use avf_aidl::common::Certificate;
 use avf_aidl::service::{AssignableDevice, VirtualMachineDebugInfo, VirtualMachineRawConfig};
 use permissions::{Authority, Caller, Controller, Permission, Policy};
@@ -21,13 +24,16 @@ use std::sync::Arc;
 /// How many contexts of the global service are tried, if their CIDs turn out to be taken.
 const TRIES: usize = 5;
 
+/// What a VM has, apart from network and devices.
+type Parts = (Resources, VmDirectory, Option<vhost::KernelVsock>);
+
 /// A VM that its client may create.
 #[derive(Debug)]
-pub struct Request {
+pub struct Grant {
     name: String,
 }
 
-impl Request {
+impl Grant {
     /// Whether the client is on a partition of the vendor's; not known here.
     #[must_use]
     pub fn is_vendor(&self) -> bool {
@@ -59,17 +65,17 @@ impl Provider {
     /// Whether the client may have this VM.
     ///
     /// # Errors
-    /// [`Error::Denied`] if it lacks a permission.
-    pub fn authorize(&self, wish: Wish<'_>) -> Result<Request, Error> {
+    /// [`Kind::Security`] if it lacks a permission.
+    pub fn authorize(&self, request: Request<'_>) -> Result<Grant, Error> {
         self.check(Permission::Manage)?;
-        if wish.is_custom || wish.network {
+        if request.is_custom || request.network {
             self.check(Permission::Custom)?;
         }
-        if wish.network {
+        if request.network {
             self.check(Permission::Internet)?;
         }
-        Ok(Request {
-            name: wish.name.to_owned(),
+        Ok(Grant {
+            name: request.name.to_owned(),
         })
     }
 
@@ -85,7 +91,7 @@ impl Provider {
         if self.client.uid() == 0 {
             return Ok(());
         }
-        let denied = |e| Error::Denied(Box::new(e));
+        let denied = |e| Error::of(Kind::Security, e);
         if self.host.is_android() {
             // Makes the way to the platform's services ready.
             self.global.get()?;
@@ -98,39 +104,50 @@ impl Provider {
                 .map_err(denied);
         }
         // This process has the user and the groups of its client, who forked it.
-        let policy = Policy::load(self.host.root()).map_err(|e| Error::Permissions(Box::new(e)))?;
+        let policy =
+            Policy::load(self.host.root()).map_err(|e| Error::failed("read the permissions", e))?;
         Authority::check(&policy, permission, &Caller::this_process()).map_err(denied)
     }
 
-    /// A free CID and its directory.
+    /// A free CID and its directory, with the network and the devices that `config` wants.
     ///
     /// # Errors
-    /// [`Error::NoCid`] if all are taken.
-    pub fn context(&self, request: Request) -> Result<Context, Error> {
-        if self.global.get()?.is_some()
-            && let Some(context) = self.global_context(&request.name)?
-        {
-            return Ok(context);
-        }
-        let (lock, directory, vsock) = self.cids.take(&self.host, &self.client, &request.name)?;
+    /// If all CIDs are taken, or the global service does not give what is wanted.
+    pub fn context(
+        &self,
+        grant: Grant,
+        config: &VirtualMachineRawConfig,
+    ) -> Result<Context, Error> {
+        let name = grant.name;
+        let global = match self.global.get()? {
+            Some(_) => self.global_parts(&name)?,
+            None => None,
+        };
+        let (mut resources, directory, vsock) = match global {
+            Some(parts) => parts,
+            None => {
+                let (lock, directory, vsock) = self.cids.take(&self.host, &self.client, &name)?;
+                (Resources::new(lock, None), directory, vsock)
+            }
+        };
+        let equipment = self.equip(&mut resources, config)?;
         Ok(Context {
-            name: request.name,
-            cid: lock.cid(),
+            name,
+            cid: resources.cid(),
             vsock,
             directory,
-            held: Held::new(lock, None),
+            equipment,
+            listing: resources.listing(),
+            resources: Box::new(resources),
         })
     }
 
     /// A CID and a directory of the global service's. A CID that is taken all the same is kept from
     /// being offered again until another one is found. None if the service has been stopped.
-    fn global_context(&self, name: &str) -> Result<Option<Context>, Error> {
+    fn global_parts(&self, name: &str) -> Result<Option<Parts>, Error> {
         let mut taken = Vec::new();
         for _ in 0..TRIES {
-            let refused = |e| Error::Refused {
-                what: "the global service gives no CID".into(),
-                status: Box::new(e),
-            };
+            let refused = |e| Error::refused("the global service gives no CID", e);
             let pid = self.client.pid();
             let Some(context) = self
                 .global
@@ -157,44 +174,39 @@ impl Provider {
             let directory = VmDirectory::adopt(Path::new(&path), cid, name, pid)?;
             match vhost::reserve(cid) {
                 Ok(vsock) => {
-                    return Ok(Some(Context {
-                        name: name.to_owned(),
-                        cid,
-                        vsock,
+                    return Ok(Some((
+                        Resources::new(lock, Some(context)),
                         directory,
-                        held: Held::new(lock, Some(context)),
-                    }));
+                        vsock,
+                    )));
                 }
                 Err(e) if is_taken(&e) => taken.push(context),
                 Err(e) => return Err(e),
             }
         }
-        Err(Error::NoCid)
+        Err(no_cid())
     }
 
     /// The network and the devices that a VM wants.
-    ///
-    /// # Errors
-    /// If the global service does not give them.
-    pub fn equip(
+    fn equip(
         &self,
-        held: &mut Held,
+        resources: &mut Resources,
         config: &VirtualMachineRawConfig,
     ) -> Result<Equipment, Error> {
         let mut equipment = Equipment::default();
         if !config.devices.is_empty() {
-            equipment.assigned = Some(held.devices(&self.global, &config.devices)?);
+            equipment.assigned = Some(resources.devices(&self.global, &config.devices)?);
         }
         if config.networkSupported {
-            equipment.tap = Some(held.network(&self.global)?);
+            equipment.tap = Some(resources.network(&self.global)?);
         }
         Ok(equipment)
     }
 
     /// Who is told of creations, boots and ends.
     #[must_use]
-    pub fn atoms(&self) -> Atoms {
-        Atoms::new(Arc::clone(&self.global), self.client.uid())
+    pub fn reports(&self) -> Arc<dyn Reports> {
+        Arc::new(Atoms::new(Arc::clone(&self.global), self.client.uid()))
     }
 
     /// The global service's, which remembers it; without one, 64 random bytes.
