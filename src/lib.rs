@@ -72,6 +72,13 @@ pub fn run() -> ExitCode {
     }
 }
 
+/// Ends a program that cannot do its work, with the reason.
+#[must_use]
+pub fn refuse(why: &str) -> ExitCode {
+    eprintln!("{why}");
+    ExitCode::FAILURE
+}
+
 /// Whether the system denied something, at the root of `error`.
 fn is_for_want_of_permission(error: &(dyn Error + 'static)) -> bool {
     let is_denied = error

@@ -7,7 +7,7 @@ use crate::debug_policy::DebugPolicy;
 use crate::device_tree::{self, Untrusted};
 use crate::error::Error;
 use crate::host::Host;
-use crate::profile::{self, Grant, Provider, Request};
+use crate::profile::{Chosen, Profile, Request};
 use crate::reports::Creation;
 use crate::service::{GuestService, VirtualMachine, image};
 use crate::settings::Settings;
@@ -29,7 +29,7 @@ pub struct VirtualizationService {
     host: Host,
     settings: Settings,
     finder: Finder,
-    provider: Provider,
+    profile: Arc<Chosen>,
     vms: Arc<Vms>,
 }
 
@@ -39,7 +39,7 @@ impl VirtualizationService {
     pub fn new(host: Host, settings: Settings, client: Client) -> Self {
         Self {
             finder: Finder::new(vmm_settings(&host)),
-            provider: Provider::new(host.clone(), client),
+            profile: Arc::new(Chosen::new(host.clone(), client)),
             host,
             settings,
             vms: Arc::default(),
@@ -72,8 +72,7 @@ impl VirtualizationService {
         let (raw, trusted, wants_updatable) = match config {
             VirtualMachineConfig::RawConfig(raw) => (raw, &[][..], false),
             VirtualMachineConfig::AppConfig(app) => {
-                let apexes = profile::Selection::new(&self.host);
-                expanded = app_config::expand(app, &self.host, policy, &apexes)?;
+                expanded = app_config::expand(app, &self.host, policy, self.profile.platform())?;
                 let Expanded {
                     raw,
                     trusted,
@@ -83,8 +82,8 @@ impl VirtualizationService {
             }
         };
         let hypervisor = self.host.hypervisor();
-        plan::check_features(raw, profile::CAPABILITIES, &hypervisor)?;
-        let labels = match (grant.is_vendor(), is_app) {
+        plan::check_features(raw, Chosen::CAPABILITIES, &hypervisor)?;
+        let labels = match (Chosen::is_vendor(&grant), is_app) {
             (true, _) => LabelPolicy::Vendor,
             (false, true) => LabelPolicy::App,
             (false, false) => LabelPolicy::Raw,
@@ -100,24 +99,27 @@ impl VirtualizationService {
             accel: found.accel,
             boot_timeout: self.settings.boot_timeout(is_app, found.accel),
             ramdump: self.ramdump(policy)?,
-            reports: self.provider.reports(),
+            reports: self.profile.reports(),
             roots: self.roots(),
         };
         self.vms.settle(name);
-        let context = self.provider.context(grant, raw)?;
+        let context = self.profile.context(grant, raw)?;
         self.vms.add(draft, context, &*found.vmm, options)
     }
 
     /// Whether the client may have this VM, made of these files; asked before any file is opened.
-    fn authorize(&self, config: &VirtualMachineConfig) -> Result<Grant, Error> {
+    fn authorize(
+        &self,
+        config: &VirtualMachineConfig,
+    ) -> Result<<Chosen as Profile>::Grant, Error> {
         let (name, instance_id) = plan::identity(config);
         let (is_custom, network) = match config {
             VirtualMachineConfig::RawConfig(raw) => {
-                plan::check_features(raw, profile::CAPABILITIES, &self.host.hypervisor())?;
+                plan::check_features(raw, Chosen::CAPABILITIES, &self.host.hypervisor())?;
                 (true, raw.networkSupported)
             }
             VirtualMachineConfig::AppConfig(app) => {
-                app_config::check_features(app, profile::CAPABILITIES)?;
+                app_config::check_features(app, Chosen::CAPABILITIES)?;
                 let network = app
                     .customConfig
                     .as_ref()
@@ -125,22 +127,22 @@ impl VirtualizationService {
                 (app_config::is_custom(app), network)
             }
         };
-        let grant = self.provider.authorize(Request {
+        let grant = self.profile.authorize(Request {
             name,
             instance_id,
             is_custom,
             network,
         })?;
         self.host.say_whether_files_have_labels();
-        plan::check_origin(config, &self.host, grant.is_vendor())?;
+        plan::check_origin(config, &self.host, Chosen::is_vendor(&grant))?;
         Ok(grant)
     }
 
     /// The binder objects of this client's VMs.
     fn roots(&self) -> Roots {
-        let attestation = self.provider.attestation();
+        let profile = Arc::clone(&self.profile);
         Roots {
-            guest: Arc::new(move |vm| GuestService::binder(vm, attestation.clone())),
+            guest: Arc::new(move |vm| GuestService::binder(vm, Arc::clone(&profile))),
             control: Arc::new(|vm| VirtualMachine::visitor(Arc::clone(vm))),
         }
     }
@@ -230,7 +232,7 @@ impl IVirtualizationService for VirtualizationService {
         let created = self
             .create(config, files)
             .map_err(|e| status::logged(&format!("createVm '{}'", plan::name(config)), &e));
-        self.provider
+        self.profile
             .reports()
             .creation_requested(&creation(config, &created));
         let vm = created?;
@@ -239,7 +241,7 @@ impl IVirtualizationService for VirtualizationService {
     }
 
     fn allocateInstanceId(&self) -> BinderResult<[u8; 64]> {
-        self.provider.allocate_instance_id()
+        self.profile.allocate_instance_id()
     }
 
     fn initializeWritablePartition(
@@ -248,7 +250,7 @@ impl IVirtualizationService for VirtualizationService {
         size_bytes: i64,
         kind: PartitionType,
     ) -> BinderResult<()> {
-        self.provider.check_use()?;
+        self.profile.check_use()?;
         image::initialize(image, size_bytes, kind)
     }
 
@@ -257,16 +259,16 @@ impl IVirtualizationService for VirtualizationService {
         input: &ParcelFileDescriptor,
         idsig: &ParcelFileDescriptor,
     ) -> BinderResult<()> {
-        self.provider.check_use()?;
+        self.profile.check_use()?;
         image::update_idsig(input, idsig, self.host.sdk())
     }
 
     fn debugListVms(&self) -> BinderResult<Vec<VirtualMachineDebugInfo>> {
-        self.provider.debug_list_vms()
+        self.profile.debug_list_vms()
     }
 
     fn getAssignableDevices(&self) -> BinderResult<Vec<AssignableDevice>> {
-        self.provider.assignable_devices()
+        self.profile.assignable_devices()
     }
 
     fn getSupportedOSList(&self) -> BinderResult<Vec<String>> {
@@ -274,15 +276,15 @@ impl IVirtualizationService for VirtualizationService {
     }
 
     fn isFeatureEnabled(&self, feature: &str) -> BinderResult<bool> {
-        Ok(profile::CAPABILITIES.has(feature))
+        Ok(Chosen::CAPABILITIES.has(feature))
     }
 
     fn enableTestAttestation(&self) -> BinderResult<()> {
-        self.provider.enable_test_attestation()
+        self.profile.enable_test_attestation()
     }
 
     fn isRemoteAttestationSupported(&self) -> BinderResult<bool> {
-        self.provider.is_remote_attestation_supported()
+        self.profile.is_remote_attestation_supported()
     }
 
     fn isUpdatableVmSupported(&self) -> BinderResult<bool> {
@@ -290,10 +292,10 @@ impl IVirtualizationService for VirtualizationService {
     }
 
     fn removeVmInstance(&self, instance_id: &[u8; 64]) -> BinderResult<()> {
-        self.provider.remove_instance(instance_id)
+        self.profile.remove_instance(instance_id)
     }
 
     fn claimVmInstance(&self, instance_id: &[u8; 64]) -> BinderResult<()> {
-        self.provider.claim_instance(instance_id)
+        self.profile.claim_instance(instance_id)
     }
 }
