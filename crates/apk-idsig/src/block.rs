@@ -31,7 +31,9 @@ const SCHEMES: [(u32, Scheme); 3] = [
 /// If the APK cannot be read, is not an archive, is not signed with one of these schemes, or its signing
 /// block does not fit together.
 pub fn apk_digest(apk: &File, sdk: u32) -> Result<ApkDigest, Error> {
-    let metadata = apk.metadata().map_err(Error::io("cannot examine the APK"))?;
+    let metadata = apk
+        .metadata()
+        .map_err(Error::io("cannot examine the APK"))?;
     if !metadata.is_file() {
         return Err(Error::NotRegular("the APK"));
     }

@@ -48,7 +48,11 @@ pub enum Error {
     )]
     Algorithms(Vec<u32>),
     /// The file is not the one that the idsig was made for.
-    #[error("the file's root hash is {}, but the idsig has {}", hex(is), hex(wanted))]
+    #[error(
+        "the file's root hash is {}, but the idsig has {}",
+        hex(is),
+        hex(wanted)
+    )]
     Changed {
         /// Its root hash.
         is: Vec<u8>,

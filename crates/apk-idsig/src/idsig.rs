@@ -68,7 +68,10 @@ impl Idsig {
     /// If the APK cannot be read or is not signed; see [`apk_digest`].
     pub fn of(apk: &File, sdk: u32) -> Result<Self, Error> {
         let digest = apk_digest(apk, sdk)?;
-        let length = apk.metadata().map_err(Error::io("cannot examine the APK"))?.len();
+        let length = apk
+            .metadata()
+            .map_err(Error::io("cannot examine the APK"))?
+            .len();
         let tree = HashTree::of(apk, length, &[])?;
         Ok(Self {
             hashing: HashingInfo {
@@ -144,7 +147,9 @@ impl HashingInfo {
         };
         match fields() {
             Some((SHA256, LOG2_BLOCK, salt, root)) if root.len() == 32 => Ok(Self { salt, root }),
-            Some((SHA256, LOG2_BLOCK, ..)) => Err(Error::Idsig("its root hash does not have 32 bytes")),
+            Some((SHA256, LOG2_BLOCK, ..)) => {
+                Err(Error::Idsig("its root hash does not have 32 bytes"))
+            }
             Some(_) => Err(Error::Idsig(
                 "it does not use SHA-256 and blocks of 4096 bytes",
             )),

@@ -102,11 +102,9 @@ fn leaves(file: &File, length: u64, hasher: &Sha256) -> Result<Vec<u8>, Error> {
                 scope.spawn(move || hash_range(file, start, length, hasher, hashes))
             })
             .collect();
-        workers.into_iter().try_for_each(|worker| {
-            worker
-                .join()
-                .unwrap_or(Err(Error::Hash))
-        })
+        workers
+            .into_iter()
+            .try_for_each(|worker| worker.join().unwrap_or(Err(Error::Hash)))
     })?;
     Ok(hashes)
 }

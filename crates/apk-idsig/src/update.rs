@@ -23,7 +23,9 @@ const MAX_LEN: u64 = 16 + 2 * MAX_FIELD as u64 + MAX_TREE as u64;
 /// If the APK cannot be read or is not signed; if `idsig` is the APK itself, or neither empty nor an
 /// idsig; or if it cannot be written.
 pub fn update(apk: &File, idsig: &mut File, sdk: u32) -> Result<bool, Error> {
-    let source = apk.metadata().map_err(Error::io("cannot examine the APK"))?;
+    let source = apk
+        .metadata()
+        .map_err(Error::io("cannot examine the APK"))?;
     let target = idsig
         .metadata()
         .map_err(Error::io("cannot examine the idsig"))?;

@@ -249,7 +249,12 @@ fn only_idsigs_and_empty_files_are_overwritten() {
         assert!(update(&file(&good()), &mut idsig, SDK).unwrap());
         content(&mut idsig)
     };
-    for other in [b"notes".to_vec(), vec![0; 10_000], good(), short[..20].to_vec()] {
+    for other in [
+        b"notes".to_vec(),
+        vec![0; 10_000],
+        good(),
+        short[..20].to_vec(),
+    ] {
         let mut idsig = file(&other);
         let error = update(&file(&good()), &mut idsig, SDK).unwrap_err();
         assert!(matches!(error, Error::NotIdsig), "{error}");
