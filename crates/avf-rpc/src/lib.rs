@@ -17,6 +17,7 @@
 pub mod accept;
 pub mod bootstrap;
 pub mod connection;
+pub mod library_log;
 pub mod log_limit;
 pub mod observed;
 pub mod payload;

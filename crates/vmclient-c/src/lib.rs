@@ -23,8 +23,7 @@ use std::ffi::{c_char, c_int, c_void};
 
 /// Is told why a call failed, on the caller's thread and before the call returns.
 ///
-/// `code` is a number of <errno.h>. `message` is text in UTF-8 that ends with a NUL, of one or
-/// more lines; it is valid only until the callback returns. `ctx` is what the caller passed. The
+/// `code` is a number of <errno.h>. `message` is one line of UTF-8 that ends with a NUL; it is valid only until the callback returns. `ctx` is what the caller passed. The
 /// callback must return in the ordinary way: neither longjmp nor a C++ exception may leave it.
 pub type ErrorCallback =
     Option<unsafe extern "C" fn(code: c_int, message: *const c_char, ctx: *mut c_void)>;

@@ -161,7 +161,7 @@ impl VmInstance {
             Some(Err(Some(error))) => Err(error),
             Some(Err(None)) => Err(self.lost()),
             None => Err(Error::Timeout {
-                what: "\"payload ready\"",
+                what: "the payload did not get ready",
                 after: timeout,
             }),
         }
