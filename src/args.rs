@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The command line: the numbers of inherited descriptors.
 
-use crate::profile;
+use crate::profile::{Chosen, NAME, Profile};
 use crate::vm::VSOCK_DEVICE;
 use std::ffi::OsString;
 use std::os::fd::RawFd;
@@ -49,8 +49,8 @@ pub struct Error(String);
 /// The help text.
 #[must_use]
 pub fn help() -> String {
-    let name = profile::NAME;
-    let about = profile::ABOUT;
+    let name = NAME;
+    let about = Chosen::ABOUT;
     format!(
         "{name} {version}: {about}
 

@@ -4,7 +4,7 @@
 use crate::args::{ServeFds, VsockFds};
 use crate::client::Client;
 use crate::host::Host;
-use crate::profile;
+use crate::profile::{Chosen, Profile};
 use crate::service::VirtualizationService;
 use crate::settings::Settings;
 use avf_rpc::bootstrap;
@@ -86,7 +86,7 @@ pub fn serve(fds: ServeFds) -> Result<(), Error> {
         what: "identify the client (the parent process)",
         source,
     })?;
-    profile::lift_memory_lock_limit();
+    Chosen::lift_memory_lock_limit();
     let service = VirtualizationService::new(Host::of_process(), settings, client);
     let vms = service.vms();
     let server = Server::new(service.into_binder(), POLICY).map_err(|source| Error::Rpc {
