@@ -10,6 +10,7 @@
 mod app;
 mod cmdline;
 mod devices;
+mod executable;
 mod failure;
 mod loopback;
 mod modules;

@@ -85,7 +85,10 @@ fn show_privileges() {
         .iter()
         .any(|name| line.starts_with(name))
         {
-            println!("vm_demo_init: client: {}", line.replace('\t', " "));
+            vm_demo::output::say(format_args!(
+                "vm_demo_init: client: {}",
+                line.replace('\t', " ")
+            ));
         }
     }
 }
