@@ -6,7 +6,7 @@ use crate::failure::{Failure, Kind};
 use crate::modules;
 use crate::mounts::make_dir;
 use crate::report::Report;
-use crate::uevents::{PATIENCE, Uevents};
+use crate::uevents::{TIMEOUT, Uevents};
 use rustix::mount::{MountFlags, UnmountFlags};
 use std::fs::File;
 use std::io;
@@ -101,7 +101,7 @@ pub(crate) fn mount(mount: &Mount, uevents: &Uevents) -> Result<String, Failure>
 
 /// The path of the device of the partition called `label`, waiting for its disk if need be.
 pub(crate) fn wait_for(label: &str, uevents: &Uevents) -> Result<String, Failure> {
-    let found = uevents.wait_for(PATIENCE, || find(Path::new(BLOCK), label))?;
+    let found = uevents.wait_for(TIMEOUT, || find(Path::new(BLOCK), label))?;
     if let Some(device) = found {
         return Ok(format!("/dev/{device}"));
     }

@@ -69,7 +69,7 @@ fn drop_privileges() -> Result<(), Error> {
     set_no_new_privs(true).context("forbid new privileges")
 }
 
-/// Shows who the client is going to be.
+/// Shows the client's identity.
 fn show_privileges() {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     for line in status.lines() {
