@@ -191,7 +191,7 @@ mod tests {
         fds: true,
         reply_timeout: None,
     };
-    const PATIENCE: Duration = Duration::from_secs(60);
+    const TIMEOUT: Duration = Duration::from_secs(60);
 
     /// A VM that tells the test when it is stopped.
     struct Vm(std::sync::Mutex<Sender<()>>);
@@ -256,7 +256,7 @@ mod tests {
                 let (stream, _) = listener.accept().unwrap();
                 server.serve(Box::new(UnixTransport::from_stream(stream).unwrap()));
             });
-            let control = Control::connect(&directory, PATIENCE).unwrap();
+            let control = Control::connect(&directory, TIMEOUT).unwrap();
             assert_eq!(control.state().unwrap(), State::Ready);
             assert_eq!(control.memory_balloon().unwrap(), 1 << 20);
             let error = control.suspend().unwrap_err().to_string();
@@ -264,7 +264,7 @@ mod tests {
             control.resume().unwrap();
             // It returns when the lock is given up, not before.
             let done = scope.spawn(move || control.stop());
-            stop.recv_timeout(PATIENCE).unwrap();
+            stop.recv_timeout(TIMEOUT).unwrap();
             assert!(!done.is_finished());
             drop(lock);
             done.join().unwrap().unwrap();

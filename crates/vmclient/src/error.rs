@@ -2,7 +2,7 @@
 //! What can go wrong for a client.
 
 use crate::names::DeathReason;
-use avf_rpc::explain;
+use avf_rpc::{explain, explain_status};
 use rsbinder::{ExceptionCode, Status, StatusCode};
 use std::fmt;
 use std::io;
@@ -284,30 +284,9 @@ impl fmt::Display for CallError {
             "registerCallback" | "linkToDeath" => "cannot watch the VM",
             "getMemoryBalloon" => "cannot get the size of the memory balloon",
             "setMemoryBalloon" => "cannot set the size of the memory balloon",
-            other => return write!(f, "call {other} failed: {}", self.cause()),
+            other => return write!(f, "call {other} failed: {}", explain_status(&self.status)),
         };
-        write!(f, "{what}: {}", self.cause())
-    }
-}
-
-impl CallError {
-    /// Why, in words.
-    fn cause(&self) -> String {
-        // The server's own words are better than any that are known here.
-        if let Some(message) = self.message() {
-            return message.to_owned();
-        }
-        match self.exception() {
-            ExceptionCode::TransactionFailed => explain(self.transaction()),
-            ExceptionCode::ServiceSpecific => {
-                format!("the VM manager's error {}", self.service_specific())
-            }
-            ExceptionCode::Security => "permission denied".into(),
-            ExceptionCode::IllegalArgument => "a value is not valid".into(),
-            ExceptionCode::IllegalState => "the VM's state does not allow it".into(),
-            ExceptionCode::UnsupportedOperation => "the VM manager does not support it".into(),
-            other => format!("exception {}", other as i32),
-        }
+        write!(f, "{what}: {}", explain_status(&self.status))
     }
 }
 

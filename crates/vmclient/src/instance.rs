@@ -168,7 +168,7 @@ impl VmInstance {
     }
 
     /// Waits until the VM is dead, and says why it died; `None` if it still lives after `timeout`.
-    /// Without a timeout it waits for ever.
+    /// Without a timeout it waits forever.
     ///
     /// # Errors
     /// [`Error::ManagerLost`] if the manager went away before it could say so.

@@ -184,7 +184,7 @@ fn past_standard(fd: OwnedFd) -> Result<OwnedFd, Error> {
 #[derive(Debug)]
 pub(crate) struct Log {
     words: Arc<Mutex<Tail>>,
-    /// Someone has been given it line by line, and need not be told again in an error.
+    /// A handler has received it line by line, so errors need not repeat it.
     is_told: bool,
     reader: Mutex<Option<Reader>>,
 }
@@ -249,8 +249,8 @@ impl Log {
     }
 }
 
-/// Writes `bytes`, as far as that is possible: a client's closed standard error is no reason to
-/// stop reading, since the manager would then wait for ever.
+/// Writes `bytes` as far as possible. If the client's standard error is closed, reading goes on
+/// nevertheless, as the manager would block otherwise.
 fn write_all(fd: &OwnedFd, mut bytes: &[u8]) {
     while !bytes.is_empty() {
         match rustix::io::write(fd, bytes) {
@@ -334,7 +334,7 @@ impl Exit {
     }
 }
 
-/// Whether one of `fds` gets readable or closed before `deadline` (none: waits for ever).
+/// Whether one of `fds` is readable or closed before `deadline`. Without one it waits forever.
 fn poll_any(fds: &[&OwnedFd], deadline: Option<Instant>) -> io::Result<bool> {
     let mut fds: Vec<_> = fds
         .iter()

@@ -33,7 +33,7 @@ impl IVirtualMachineCallback for Root {
 }
 
 /// The policy of a manager.
-pub const POLICY: Policy = Policy {
+pub(crate) const POLICY: Policy = Policy {
     connections: 128,
     threads: 4,
     callbacks: 64,
@@ -42,13 +42,13 @@ pub const POLICY: Policy = Policy {
     reply_timeout: None,
 };
 
-pub fn server() -> Server {
+pub(crate) fn server() -> Server {
     let root = BnVirtualMachineCallback::new_binder(Root);
     Server::new(root.as_binder(), POLICY).unwrap()
 }
 
 /// A new connection to `server`.
-pub fn connect(server: &Server) -> UnixStream {
+pub(crate) fn connect(server: &Server) -> UnixStream {
     let (ours, theirs) = UnixStream::pair().unwrap();
     server.serve(Box::new(UnixTransport::from_stream(theirs).unwrap()));
     ours
@@ -56,7 +56,7 @@ pub fn connect(server: &Server) -> UnixStream {
 
 /// The header of a new session with the protocol of Android 16 and descriptors, and the word that
 /// follows it.
-pub fn handshake() -> Vec<u8> {
+pub(crate) fn handshake() -> Vec<u8> {
     let mut bytes = 2_u32.to_le_bytes().to_vec();
     bytes.extend([0, 1]);
     bytes.extend([0; 8]);
@@ -66,7 +66,7 @@ pub fn handshake() -> Vec<u8> {
 }
 
 /// Waits until the server has closed the connection.
-pub fn until_closed(stream: &mut UnixStream) {
+pub(crate) fn until_closed(stream: &mut UnixStream) {
     let mut rest = Vec::new();
     // A reset is an end as well.
     let _ = stream.read_to_end(&mut rest);
