@@ -216,7 +216,7 @@ mod tests {
                 let _ = checked(&changed);
             }
         }
-        for length in 0..head.len() {
+        for length in (0..head.len()).step_by(16) {
             let _ = checked(&head[..length]);
         }
     }

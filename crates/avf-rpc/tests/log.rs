@@ -6,10 +6,11 @@
 mod common;
 
 use avf_rpc::library_log;
-use common::{connect, handshake, server, until_closed};
+use common::{connect, handshake, server};
 use log::{LevelFilter, Log, Metadata, Record};
 use std::io::{Read, Write};
 use std::net::Shutdown;
+use std::os::unix::net::UnixStream;
 use std::sync::Mutex;
 
 /// What the library and the server logged, and what a program shows of it.
@@ -33,6 +34,13 @@ impl Log for Recorder {
 
 fn taken() -> (Vec<String>, Vec<String>) {
     std::mem::take(&mut *LINES.lock().unwrap())
+}
+
+/// Waits until the server has closed the connection.
+fn until_closed(stream: &mut UnixStream) {
+    let mut rest = Vec::new();
+    // A reset is an end as well.
+    let _ = stream.read_to_end(&mut rest);
 }
 
 /// One test, since there is one logger in a process.

@@ -6,7 +6,6 @@ use avf_aidl::service::{BnVirtualMachineCallback, IVirtualMachineCallback};
 use avf_rpc::server::{Policy, Server};
 use rsbinder::rpc::transport::UnixTransport;
 use rsbinder::{BinderResult, Interface};
-use std::io::Read;
 use std::os::unix::net::UnixStream;
 
 struct Root;
@@ -63,11 +62,4 @@ pub(crate) fn handshake() -> Vec<u8> {
     bytes.extend(0_u16.to_le_bytes());
     bytes.extend(b"cci\0\0\0\0\0");
     bytes
-}
-
-/// Waits until the server has closed the connection.
-pub(crate) fn until_closed(stream: &mut UnixStream) {
-    let mut rest = Vec::new();
-    // A reset is an end as well.
-    let _ = stream.read_to_end(&mut rest);
 }
