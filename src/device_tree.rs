@@ -184,7 +184,7 @@ mod tests {
                 Some(String::from_utf8(output.stdout).unwrap())
             }
             Err(_) => {
-                println!("skipped: no {program}");
+                skip::skip!("no {program}");
                 None
             }
         }
