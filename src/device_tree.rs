@@ -11,9 +11,9 @@
 //! };
 //! ```
 
-use crate::host::Host;
 use crate::vm::Error;
 use dtoolkit::model::{DeviceTree, DeviceTreeNode, DeviceTreeProperty};
+use host::Host;
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 use std::fs::File;
 use std::io::{self, Seek, Write};
@@ -286,7 +286,7 @@ mod tests {
         let place = reference(dir.path());
         std::fs::write(place.join("blob"), [0; 2000]).unwrap();
         let error = build(&place, untrusted(false), &[]).unwrap_err();
-        let text = crate::service::status::chain(&error);
+        let text = host::chain(&error);
         assert!(text.contains("at most 2000"), "{text}");
     }
 }

@@ -19,14 +19,13 @@ pub mod args;
 pub mod client;
 pub mod debug_policy;
 pub mod device_tree;
-pub mod host;
-pub mod logger;
 pub mod profile;
 pub mod service;
 pub mod settings;
 pub mod start;
 pub mod vm;
 
+use host::{chain, logger, printable};
 use std::error::Error;
 use std::io;
 use std::process::ExitCode;
@@ -39,7 +38,11 @@ pub const NOT_PERMITTED: u8 = 77;
 /// [`NOT_PERMITTED`].
 #[must_use]
 pub fn run() -> ExitCode {
-    logger::install();
+    let level = match logger::level() {
+        Ok(level) => level,
+        Err(e) => return failed(&e),
+    };
+    logger::install(profile::NAME, level);
     match args::parse(std::env::args_os()).and_then(|command| match command {
         args::Command::Help => {
             println!("{}", args::help());
@@ -53,15 +56,18 @@ pub fn run() -> ExitCode {
         args::Command::VsockDevice(fds) => start::vsock_device(&fds),
     }) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(e) => {
-            eprintln!("{}: {}", profile::NAME, service::status::chain(&e));
-            ExitCode::from(if is_for_want_of_permission(&e) {
-                NOT_PERMITTED
-            } else {
-                1
-            })
-        }
+        Err(e) => failed(&e),
     }
+}
+
+/// Says why the program ends, and gives the exit status that tells so.
+fn failed(error: &(dyn Error + 'static)) -> ExitCode {
+    eprintln!("{}: {}", profile::NAME, printable(&chain(error)));
+    ExitCode::from(if is_for_want_of_permission(error) {
+        NOT_PERMITTED
+    } else {
+        1
+    })
 }
 
 /// Whether the system denied something, at the root of `error`.

@@ -2,9 +2,9 @@
 //! The system's own description of a Microdroid, and its initial RAM disk.
 
 use super::{invalid, unusable};
-use crate::host::Host;
 use crate::vm::Error;
 use avf_aidl::service::VirtualMachineRawConfig;
+use host::Host;
 use rsbinder::ParcelFileDescriptor;
 use std::fs::File;
 use vm_config::VmConfig;

@@ -9,12 +9,12 @@ pub(crate) use base::supported;
 pub use payload::Apexes;
 
 use crate::debug_policy::DebugPolicy;
-use crate::host::Host;
 use crate::profile::Capabilities;
 use crate::vm::Error;
 use crate::vm::plan::duplicate;
 use avf_aidl::service::app_config::{CustomConfig, DebugLevel, Payload};
 use avf_aidl::service::{DiskImage, Partition, VirtualMachineAppConfig, VirtualMachineRawConfig};
+use host::Host;
 use microdroid::{INSTANCE_PARTITION, STORAGE_PARTITION, VENDOR_PARTITION};
 use rsbinder::ParcelFileDescriptor;
 use std::error::Error as StdError;

@@ -3,13 +3,13 @@
 
 use crate::app_config::Apexes;
 use crate::client::Client;
-use crate::host::Host;
 use crate::profile::{Capabilities, Creation, End, Equipment, Wish};
 use crate::service::status::unsupported;
 use crate::vm::directory::sweep;
 use crate::vm::{self, Context, VmDirectory, vhost};
 use avf_aidl::common::Certificate;
 use avf_aidl::service::{AssignableDevice, VirtualMachineDebugInfo, VirtualMachineRawConfig};
+use host::Host;
 use microdroid::PayloadConfig;
 use microdroid::apex::{ApexInfoList, CLASSPATH, Source};
 use rsbinder::BinderResult;

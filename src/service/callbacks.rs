@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Telling a VM's clients what happens to it.
 
-use crate::service::status::{chain, exception};
+use crate::service::status::exception;
 use avf_aidl::common::{DeathReason, ErrorCode};
 use avf_aidl::service::IVirtualMachineCallback;
+use host::chain;
 use rsbinder::{BinderResult, ExceptionCode, Strong};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};

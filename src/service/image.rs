@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Files that clients have made for their guests: instance, data and raw partitions, and idsigs.
 
-use crate::service::status::{chain, exception, failure};
+use crate::service::status::{exception, failure};
 use avf_aidl::service::PartitionType;
+use host::chain;
 use rsbinder::{BinderResult, ExceptionCode, ParcelFileDescriptor, Status};
 use rustix::fs::{FileType, OFlags};
 use std::fs::File;

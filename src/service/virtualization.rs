@@ -5,7 +5,6 @@ use crate::app_config::{self, Expanded};
 use crate::client::Client;
 use crate::debug_policy::DebugPolicy;
 use crate::device_tree::{self, Untrusted};
-use crate::host::Host;
 use crate::profile::{self, Creation, Provider, Request, Wish};
 use crate::service::{Machine, image, status};
 use crate::settings::Settings;
@@ -15,6 +14,7 @@ use avf_aidl::service::{
     AssignableDevice, BnVirtualizationService, IVirtualMachine, IVirtualizationService,
     PartitionType, VirtualMachineConfig, VirtualMachineDebugInfo,
 };
+use host::Host;
 use rsbinder::{BinderResult, Interface, ParcelFileDescriptor, SIBinder, Strong};
 use std::sync::Arc;
 use vmm::crosvm::Platform;

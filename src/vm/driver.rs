@@ -5,7 +5,6 @@
 //! The kernel kills the processes when this thread ends, however it ends.
 
 use crate::profile;
-use crate::service::status::chain;
 use crate::service::{GuestService, death_reason};
 use crate::vm::channels::Unstarted;
 use crate::vm::control_socket::Controller;
@@ -16,6 +15,7 @@ use crate::vm::ramdump::Ramdump;
 use crate::vm::{Error, Instance, RunOptions, VmDirectory};
 use avf_rpc::server::{Policy, Server};
 use avf_rpc::vsock::GuestServer;
+use host::chain;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;

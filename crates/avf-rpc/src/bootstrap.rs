@@ -40,7 +40,7 @@ pub fn serve(socket: impl AsFd, server: &Server) -> Result<(), Error> {
                 .map_err(|e| Error::io("adopt the connection", std::io::Error::from(e)))
         }) {
             Ok(transport) => server.serve(Box::new(transport)),
-            Err(e) => log::warn!("bootstrap: connection dropped: {}", chain(&e)),
+            Err(e) => log::warn!("bootstrap: connection dropped: {}", e.line()),
         }
     }
     Ok(())
@@ -117,7 +117,7 @@ fn prepare(fd: &OwnedFd) -> Result<(), Error> {
 pub fn connect(socket: &OwnedFd) -> Result<RpcSession, Error> {
     let config = RpcClientConfig::new(WIRE_VERSION, || {
         let fd = send_connection(socket.as_fd()).map_err(|e| {
-            log::error!("{}", chain(&e));
+            log::error!("{}", e.line());
             rsbinder::StatusCode::DeadObject
         })?;
         Ok(Box::new(UnixTransport::from_owned_fd(fd)?) as Box<dyn RpcTransport>)
@@ -150,16 +150,4 @@ fn send_connection(socket: BorrowedFd<'_>) -> Result<OwnedFd, Error> {
     )
     .map_err(|e| Error::io("pass a connection over the bootstrap socket", e))?;
     Ok(ours)
-}
-
-/// An error and its causes in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        next = cause.source();
-    }
-    text
 }

@@ -3,10 +3,10 @@
 
 use super::directories::{base, sweep_once};
 use crate::client::Client;
-use crate::host::Host;
 use crate::vm::directory::Error as DirectoryError;
 use crate::vm::{Error, VmDirectory, vhost};
 use cid_lock::{CidLock, CidLocks};
+use host::Host;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 

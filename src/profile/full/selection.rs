@@ -2,9 +2,9 @@
 //! APEXes as they are active, or as they will be after the next boot.
 
 use crate::app_config::Apexes;
-use crate::host::Host;
 use crate::vm::Error;
 use avf_aidl::platform::IPackageManagerNative;
+use host::Host;
 use microdroid::PayloadConfig;
 use microdroid::apex::{ApexInfoList, CLASSPATH, Source, StagedApex};
 use rsbinder::FromIBinder;

@@ -3,11 +3,11 @@
 
 use super::check_features;
 use crate::app_config;
-use crate::host::Hypervisor;
 use crate::profile::Capabilities;
 use crate::vm::Error;
 use avf_aidl::service::app_config::CustomConfig;
 use avf_aidl::service::{VirtualMachineAppConfig, VirtualMachineRawConfig};
+use host::Hypervisor;
 use rsbinder::ParcelFileDescriptor;
 use std::fs::File;
 

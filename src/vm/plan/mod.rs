@@ -12,10 +12,10 @@ mod origin;
 pub use labels::Exempt;
 pub use origin::check as check_origin;
 
-use crate::host::Hypervisor;
 use crate::profile::{Capabilities, Equipment};
 use crate::vm::Error;
 use avf_aidl::service::{CpuTopology, VirtualMachineConfig, VirtualMachineRawConfig};
+use host::Hypervisor;
 use rsbinder::ParcelFileDescriptor;
 use rustix::fs::{FileType, OFlags, fcntl_getfl, fstat};
 use std::fs::File;

@@ -3,10 +3,10 @@
 //! side's files only: those of its client. Files that a VM writes to, and those that are made for it,
 //! belong to no side.
 
-use crate::host::Host;
 use crate::vm::Error;
 use avf_aidl::service::app_config::Payload;
 use avf_aidl::service::{VirtualMachineAppConfig, VirtualMachineConfig, VirtualMachineRawConfig};
+use host::Host;
 use microdroid::INSTANCE_PARTITION;
 use rsbinder::ParcelFileDescriptor;
 use std::os::fd::AsRawFd;
