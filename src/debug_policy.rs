@@ -68,6 +68,12 @@ pub enum Error {
     },
 }
 
+impl From<Error> for crate::error::Error {
+    fn from(error: Error) -> Self {
+        Self::of(crate::error::Kind::Failure, error)
+    }
+}
+
 impl DebugPolicy {
     /// The policy of `host`.
     ///

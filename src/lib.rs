@@ -16,13 +16,20 @@
 
 pub mod app_config;
 pub mod args;
+pub mod capabilities;
 pub mod client;
 pub mod debug_policy;
 pub mod device_tree;
+pub mod error;
+mod fd;
+pub mod origin;
 pub mod profile;
+pub mod reports;
+pub mod requested;
 pub mod service;
 pub mod settings;
 pub mod start;
+pub mod status;
 pub mod vm;
 
 use host::{chain, logger, printable};
@@ -43,18 +50,21 @@ pub fn run() -> ExitCode {
         Err(e) => return failed(&e),
     };
     logger::install(profile::NAME, level);
-    match args::parse(std::env::args_os()).and_then(|command| match command {
-        args::Command::Help => {
-            println!("{}", args::help());
-            Ok(())
-        }
-        args::Command::Version => {
-            println!("{} {}", profile::NAME, env!("CARGO_PKG_VERSION"));
-            Ok(())
-        }
-        args::Command::Serve(fds) => start::serve(fds),
-        args::Command::VsockDevice(fds) => start::vsock_device(&fds),
-    }) {
+    let done = args::parse(std::env::args_os())
+        .map_err(start::Error::from)
+        .and_then(|command| match command {
+            args::Command::Help => {
+                println!("{}", args::help());
+                Ok(())
+            }
+            args::Command::Version => {
+                println!("{} {}", profile::NAME, env!("CARGO_PKG_VERSION"));
+                Ok(())
+            }
+            args::Command::Serve(fds) => start::serve(fds),
+            args::Command::VsockDevice(fds) => start::vsock_device(&fds),
+        });
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => failed(&e),
     }
@@ -68,6 +78,13 @@ fn failed(error: &(dyn Error + 'static)) -> ExitCode {
     } else {
         1
     })
+}
+
+/// Ends a program that cannot do its work, with the reason.
+#[must_use]
+pub fn refuse(why: &str) -> ExitCode {
+    eprintln!("{why}");
+    ExitCode::FAILURE
 }
 
 /// Whether the system denied something, at the root of `error`.
@@ -92,6 +109,6 @@ mod tests {
         assert!(is_for_want_of_permission(&failed(Errno::PERM)));
         assert!(is_for_want_of_permission(&failed(Errno::ACCESS)));
         assert!(!is_for_want_of_permission(&failed(Errno::SRCH)));
-        assert!(!is_for_want_of_permission(&start::Error::Usage("x".into())));
+        assert!(!is_for_want_of_permission(&io::Error::other("x")));
     }
 }

@@ -2,7 +2,7 @@
 //! The system's own description of a Microdroid, and its initial RAM disk.
 
 use super::{invalid, unusable};
-use crate::vm::Error;
+use crate::error::Error;
 use avf_aidl::service::VirtualMachineRawConfig;
 use host::Host;
 use rsbinder::ParcelFileDescriptor;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Where the directories of VMs are that no global service made, and whose VMs those are.
 
+use crate::error::Error;
 use crate::profile::NAME;
-use crate::vm::Error;
 use crate::vm::directory::{self, sweep};
 use avf_aidl::service::VirtualMachineDebugInfo;
 use host::Host;

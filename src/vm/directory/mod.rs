@@ -49,7 +49,7 @@ pub enum Error {
         what: &'static str,
         /// To what.
         path: PathBuf,
-        /// The system's answer.
+        /// The system error.
         source: io::Error,
     },
     /// The directory belongs to another user.
@@ -68,6 +68,12 @@ pub enum Error {
         /// The directory.
         path: PathBuf,
     },
+}
+
+impl From<Error> for crate::error::Error {
+    fn from(error: Error) -> Self {
+        Self::of(crate::error::Kind::Failure, error)
+    }
 }
 
 /// A VM's temporary directory. Dropping it removes the directory, or everything in it if the global

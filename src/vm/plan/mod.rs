@@ -7,21 +7,19 @@ mod disks;
 #[cfg(test)]
 mod feature_tests;
 mod labels;
-mod origin;
 
-pub use labels::Exempt;
-pub use origin::check as check_origin;
+pub use labels::LabelPolicy;
 
-use crate::profile::{Capabilities, Equipment};
-use crate::vm::Error;
-use avf_aidl::service::{CpuTopology, VirtualMachineConfig, VirtualMachineRawConfig};
+use crate::capabilities::Capabilities;
+use crate::error::{Error, Kind};
+use crate::fd::{regular, stream};
+use avf_aidl::service::{CpuTopology, VirtualMachineRawConfig};
 use host::Hypervisor;
 use rsbinder::ParcelFileDescriptor;
-use rustix::fs::{FileType, OFlags, fcntl_getfl, fstat};
-use std::fs::File;
+use rustix::fs::OFlags;
 use std::num::{NonZeroU16, NonZeroU32};
 use std::os::fd::OwnedFd;
-use vmm::plan::{Audio, Balloon, Boot, ConsoleInput, Cpus, Disk, Display, Gpu, Input, Protection};
+use vmm::plan::{Assigned, Balloon, Boot, ConsoleInput, Cpus, Disk, Machine, Protection};
 
 /// Memory of a guest whose config names none, in MiB.
 const DEFAULT_MEMORY_MIB: i32 = 256;
@@ -41,79 +39,47 @@ pub struct ConsoleFiles<'a> {
     pub os_log: Option<&'a ParcelFileDescriptor>,
 }
 
+/// Network and devices for one VM.
+#[derive(Debug, Default)]
+pub struct Equipment {
+    /// An opened TAP device.
+    pub tap: Option<OwnedFd>,
+    /// Devices of the host.
+    pub assigned: Option<Assigned>,
+}
+
 /// A checked VM, before it has a CID.
 #[derive(Debug)]
 pub struct Draft {
-    /// What it starts with.
-    pub boot: Boot,
-    /// Memory in MiB.
-    pub memory_mib: NonZeroU32,
-    /// Virtual CPUs.
-    pub cpus: Cpus,
-    /// Disks in order.
-    pub disks: Vec<Disk>,
-    /// The memory balloon.
-    pub balloon: Balloon,
-    /// How a protected VM is started.
-    pub protection: Option<Protection>,
-    /// The port for a debugger.
-    pub gdb_port: Option<NonZeroU16>,
-    /// Whether memory should be in huge pages.
-    pub huge_pages: bool,
-    /// Whether virtual CPUs ask for the host's fastest.
-    pub boost_uclamp: bool,
-    /// The graphics processor.
-    pub gpu: Option<Gpu>,
-    /// The display.
-    pub display: Option<Display>,
-    /// Input devices in order.
-    pub inputs: Vec<Input>,
-    /// The sound card.
-    pub audio: Option<Audio>,
-    /// Whether there is a USB controller.
-    pub usb: bool,
-    /// Properties for the guest, as a device-tree overlay.
-    pub device_tree_overlay: Option<File>,
-    /// Its network and devices of the host.
-    pub equipment: Equipment,
+    /// The machine that the guest gets.
+    pub machine: Machine,
+    /// The client's ends of its consoles.
+    pub consoles: ClientConsoles,
+}
+
+/// The client's ends of a guest's consoles.
+#[derive(Debug)]
+pub struct ClientConsoles {
+    /// Console output; logged if absent.
+    pub out: Option<OwnedFd>,
+    /// Console input; none if absent.
+    pub input: Option<OwnedFd>,
     /// Which device console input goes to.
-    pub console_input: ConsoleInput,
-    /// The client's descriptor for console output.
-    pub console_out: Option<OwnedFd>,
-    /// The client's descriptor for console input.
-    pub console_in: Option<OwnedFd>,
-    /// The client's descriptor for the guest's log.
-    pub os_log: Option<OwnedFd>,
-}
-
-/// The VM's name in `config`, for messages.
-#[must_use]
-pub fn name(config: &VirtualMachineConfig) -> &str {
-    match config {
-        VirtualMachineConfig::RawConfig(raw) => &raw.name,
-        VirtualMachineConfig::AppConfig(app) => &app.name,
-    }
-}
-
-/// The VM's name and instance id in `config`.
-#[must_use]
-pub fn identity(config: &VirtualMachineConfig) -> (&str, &[u8; 64]) {
-    match config {
-        VirtualMachineConfig::RawConfig(raw) => (&raw.name, &raw.instanceId),
-        VirtualMachineConfig::AppConfig(app) => (&app.name, &app.instanceId),
-    }
+    pub input_device: ConsoleInput,
+    /// The guest's log; logged if absent.
+    pub log: Option<OwnedFd>,
 }
 
 /// Refuses what this profile, or this host, cannot do, by the field's name.
 ///
 /// # Errors
-/// [`Error::Unsupported`].
+/// [`Kind::Unsupported`].
 pub fn check_features(
     config: &VirtualMachineRawConfig,
     can: Capabilities,
     hypervisor: &Hypervisor,
 ) -> Result<(), Error> {
-    let program = crate::profile::NAME;
+    let program = can.program;
     let refused = [
         (
             config.networkSupported && !can.network,
@@ -133,23 +99,23 @@ pub fn check_features(
         ),
     ];
     match refused.into_iter().find(|(asked, _)| *asked) {
-        Some((_, what)) => Err(Error::Unsupported { what }),
+        Some((_, what)) => Err(Error::unsupported(what)),
         None => Ok(()),
     }
 }
 
 impl Draft {
-    /// Checks `config` and takes duplicates of its descriptors. `exempt` says which partitions may
+    /// Checks `config` and takes duplicates of its descriptors. `policy` says which partitions may
     /// come from anywhere.
     ///
     /// # Errors
-    /// [`Error::Invalid`], [`Error::BadParcelable`], [`Error::Forbidden`] or [`Error::Untrusted`],
+    /// [`Kind::Invalid`], [`Kind::BadParcelable`], [`Kind::Security`] or [`Kind::Failure`],
     /// naming the field.
     pub fn new(
         config: &VirtualMachineRawConfig,
         files: ConsoleFiles<'_>,
         hypervisor: &Hypervisor,
-        exempt: Exempt,
+        policy: LabelPolicy,
     ) -> Result<Self, Error> {
         check_name(&config.name)?;
         check_platform_version(&config.platformVersion)?;
@@ -165,10 +131,10 @@ impl Draft {
             .map(|(index, image)| disks::disk(index, image))
             .collect::<Result<_, _>>()?;
         if config.protectedVm {
-            labels::check(&boot, &disks, exempt)?;
+            labels::check(&boot, &disks, policy)?;
         }
         let has_balloon = hypervisor.memory_reclaim && !config.noBalloon;
-        Ok(Self {
+        let machine = Machine {
             boot,
             memory_mib: memory(config.memoryMib)?,
             cpus: cpus(config.cpuTopology)?,
@@ -184,6 +150,7 @@ impl Draft {
             gdb_port,
             huge_pages: config.hugePages,
             boost_uclamp: config.boostUclamp,
+            device_tree_overlay: None,
             gpu: config.gpuConfig.as_ref().map(devices::gpu).transpose()?,
             display: config
                 .displayConfig
@@ -193,18 +160,19 @@ impl Draft {
             inputs: devices::inputs(&config.inputDevices)?,
             audio: config.audioConfig.as_ref().and_then(devices::audio),
             usb: config.usbConfig.as_ref().is_some_and(|usb| usb.controller),
-            device_tree_overlay: None,
-            equipment: Equipment::default(),
-            console_input: console_input(config.consoleInputDevice.as_deref())?,
-            console_out: console("consoleOutFd", files.console_out, OFlags::WRONLY)?,
-            console_in: console("consoleInFd", files.console_in, OFlags::RDONLY)?,
-            os_log: console("osLogFd", files.os_log, OFlags::WRONLY)?,
-        })
+        };
+        let consoles = ClientConsoles {
+            out: console("consoleOutFd", files.console_out, OFlags::WRONLY)?,
+            input: console("consoleInFd", files.console_in, OFlags::RDONLY)?,
+            input_device: console_input(config.consoleInputDevice.as_deref())?,
+            log: console("osLogFd", files.os_log, OFlags::WRONLY)?,
+        };
+        Ok(Self { machine, consoles })
     }
 }
 
 fn invalid(what: String) -> Error {
-    Error::Invalid { what }
+    Error::invalid(what)
 }
 
 fn memory(mib: i32) -> Result<NonZeroU32, Error> {
@@ -222,7 +190,7 @@ fn memory(mib: i32) -> Result<NonZeroU32, Error> {
 /// The virtual CPUs of a topology.
 ///
 /// # Errors
-/// [`Error::Invalid`] if it is no known one.
+/// [`Kind::Invalid`] if it is no known one.
 pub(crate) fn cpus(topology: CpuTopology) -> Result<Cpus, Error> {
     match topology {
         CpuTopology::ONE_CPU => Ok(Cpus::Count(NonZeroU32::MIN)),
@@ -258,9 +226,10 @@ fn gdb_port(config: &VirtualMachineRawConfig) -> Result<Option<NonZeroU16>, Erro
     })?;
     let port = NonZeroU16::new(port);
     if port.is_some() && config.protectedVm {
-        return Err(Error::Forbidden {
-            what: "gdbPort: a protected VM cannot be debugged".into(),
-        });
+        return Err(Error::new(
+            Kind::Security,
+            "gdbPort: a protected VM cannot be debugged",
+        ));
     }
     Ok(port)
 }
@@ -279,16 +248,16 @@ fn boot(config: &VirtualMachineRawConfig) -> Result<Boot, Error> {
     let initrd = config
         .initrd
         .as_ref()
-        .map(|fd| regular("initrd", fd))
+        .map(|fd| regular("initrd", fd, OFlags::RDONLY))
         .transpose()?;
     match (&config.kernel, &config.bootloader) {
         (Some(kernel), None) => Ok(Boot::Kernel {
-            kernel: regular("kernel", kernel)?,
+            kernel: regular("kernel", kernel, OFlags::RDONLY)?,
             initrd,
             params,
         }),
         (None, Some(image)) => Ok(Boot::Bootloader {
-            image: regular("bootloader", image)?,
+            image: regular("bootloader", image, OFlags::RDONLY)?,
             initrd,
             params,
         }),
@@ -317,66 +286,12 @@ fn check_name(name: &str) -> Result<(), Error> {
 }
 
 fn check_platform_version(version: &str) -> Result<(), Error> {
-    semver::VersionReq::parse(version)
-        .map(drop)
-        .map_err(|e| Error::BadParcelable {
-            what: format!(
+    semver::VersionReq::parse(version).map(drop).map_err(|e| {
+        Error::new(
+            Kind::BadParcelable,
+            format!(
                 "platformVersion {version:?}: it must be a SemVer requirement such as \"~1.0\": {e}"
             ),
-        })
-}
-
-/// A descriptor of our own for what the client gave as `field`.
-pub(crate) fn duplicate(field: &str, fd: &ParcelFileDescriptor) -> Result<OwnedFd, Error> {
-    fd.as_ref().try_clone().map_err(|e| Error::BadParcelable {
-        what: format!("{field}: its descriptor cannot be duplicated: {e}"),
+        )
     })
-}
-
-fn file(field: &str, fd: &ParcelFileDescriptor) -> Result<File, Error> {
-    duplicate(field, fd).map(File::from)
-}
-
-/// A console's other end. A VMM opens it anew, with whatever rights this process has, so a client
-/// must have the right itself that it gives to the guest.
-fn stream(field: &str, fd: &ParcelFileDescriptor, access: OFlags) -> Result<OwnedFd, Error> {
-    let fd = duplicate(field, fd)?;
-    let stat = fstat(&fd).map_err(|e| Error::io(format!("stat {field}"), e))?;
-    if !matches!(
-        FileType::from_raw_mode(stat.st_mode),
-        FileType::RegularFile | FileType::Fifo | FileType::Socket | FileType::CharacterDevice
-    ) {
-        return Err(invalid(format!(
-            "{field}: it must be a file, a pipe, a socket or a terminal"
-        )));
-    }
-    let flags = fcntl_getfl(&fd).map_err(|e| Error::io(format!("flags of {field}"), e))?;
-    let mode = flags & OFlags::ACCMODE;
-    if flags.contains(OFlags::PATH) || (mode != access && mode != OFlags::RDWR) {
-        let purpose = if access == OFlags::RDONLY {
-            "reading"
-        } else {
-            "writing"
-        };
-        return Err(invalid(format!(
-            "{field}: its descriptor must be open for {purpose}"
-        )));
-    }
-    Ok(fd)
-}
-
-/// A file that a VMM reads from start to end.
-fn regular(field: &str, fd: &ParcelFileDescriptor) -> Result<File, Error> {
-    let fd = duplicate(field, fd)?;
-    let stat = fstat(&fd).map_err(|e| Error::io(format!("stat {field}"), e))?;
-    if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
-        return Err(invalid(format!("{field}: it must be a regular file")));
-    }
-    let flags = fcntl_getfl(&fd).map_err(|e| Error::io(format!("flags of {field}"), e))?;
-    if flags.contains(OFlags::PATH) || flags & OFlags::ACCMODE == OFlags::WRONLY {
-        return Err(invalid(format!(
-            "{field}: its descriptor must be open for reading"
-        )));
-    }
-    Ok(File::from(fd))
 }

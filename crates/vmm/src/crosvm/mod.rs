@@ -54,7 +54,7 @@ impl Vmm for Crosvm {
     }
 
     fn prepare(&self, plan: Plan) -> Result<Prepared, Error> {
-        kernel::check(&plan.boot, self.dialect.arch)?;
+        kernel::check(&plan.machine.boot, self.dialect.arch)?;
         args::build(&self.program, &self.dialect, &self.abilities, plan)
     }
 }

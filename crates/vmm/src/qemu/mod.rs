@@ -55,7 +55,7 @@ impl Vmm for Qemu {
     }
 
     fn prepare(&self, plan: Plan) -> Result<Prepared, Error> {
-        kernel::check(&plan.boot, self.arch)?;
+        kernel::check(&plan.machine.boot, self.arch)?;
         args::build(&self.program, self.arch, self.accel, plan)
     }
 }

@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What a VM has beside its directory: its CID among all managers, and what the global service gave.
+
+use super::global::{Global, Internal};
+use crate::error::Error;
+use crate::fd::duplicate;
+use crate::vm::Listing;
+use avf_aidl::global::{IBoundDevice, IGlobalVmContext};
+use cid_lock::CidLock;
+use rsbinder::{ParcelFileDescriptor, Strong};
+use std::fs::File;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use vmm::plan::{Assigned, AssignedDevice};
+
+/// The interface's name suffix of a VM's network device.
+const TAP_SUFFIX: &str = "fixed";
+
+/// What a VM has of the profile's. Dropping it gives all of it back.
+// Dropped in this order: the network and the devices, then the CID; its lock first, for the service
+// takes one that is locked for that of a VM that runs on.
+#[derive(Debug)]
+pub(super) struct Resources {
+    tap: Option<Tap>,
+    devices: Vec<Device>,
+    lock: CidLock,
+    context: Option<Context>,
+}
+
+/// The global service's object that reserves the CID while it is referenced.
+struct Context(Strong<dyn IGlobalVmContext>);
+
+/// A device that is given back to its driver when no one refers to it any more.
+struct Device(#[expect(dead_code, reason = "held, not used")] Strong<dyn IBoundDevice>);
+
+impl std::fmt::Debug for Context {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("IGlobalVmContext")
+    }
+}
+
+impl std::fmt::Debug for Device {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("IBoundDevice")
+    }
+}
+
+impl Resources {
+    pub(super) fn new(lock: CidLock, context: Option<Strong<dyn IGlobalVmContext>>) -> Self {
+        Self {
+            tap: None,
+            devices: Vec::new(),
+            context: context.map(Context),
+            lock,
+        }
+    }
+
+    /// The VM's CID.
+    pub(super) fn cid(&self) -> u32 {
+        self.lock.cid()
+    }
+
+    /// How the VM's console is listed, if the global service lists it.
+    pub(super) fn listing(&self) -> Option<Arc<dyn Listing>> {
+        let context = self.context.as_ref()?;
+        Some(Arc::new(ConsoleListing(context.0.clone())))
+    }
+
+    /// A network device for the VM.
+    pub(super) fn network(&mut self, global: &Arc<Global>) -> Result<OwnedFd, Error> {
+        let tap = global
+            .call("networkSupported", |service| {
+                service.createTapInterface(TAP_SUFFIX)
+            })
+            .map_err(|e| {
+                Error::refused(
+                    "networkSupported: the global service gives no network device",
+                    e,
+                )
+            })?;
+        // Kept first: whatever fails from here on takes it down.
+        let tap = self.tap.insert(Tap {
+            fd: tap,
+            global: Arc::clone(global),
+        });
+        duplicate("the network device", &tap.fd)
+    }
+
+    /// The devices whose directories in sysfs are `paths`, bound for the VM.
+    pub(super) fn devices(&mut self, global: &Global, paths: &[String]) -> Result<Assigned, Error> {
+        let refused = |e| {
+            Error::refused(
+                format!("devices {paths:?}: the global service does not give them"),
+                e,
+            )
+        };
+        let bound = global
+            .call("devices", |service| service.bindDevicesToVfioDriver(paths))
+            .map_err(refused)?;
+        let dtbo = global
+            .call("devices", |service| service.getDtboFile())
+            .map_err(refused)?;
+        let mut devices = Vec::new();
+        for device in bound {
+            devices.push(AssignedDevice {
+                path: device.getSysfsPath().map_err(refused)?.into(),
+                label: device.getDtboLabel().map_err(refused)?,
+            });
+            self.devices.push(Device(device));
+        }
+        Ok(Assigned {
+            dtbo: File::from(duplicate("the devices' overlay", &dtbo)?),
+            devices,
+        })
+    }
+}
+
+/// A network device of the global service's. Dropping it takes it down.
+struct Tap {
+    fd: ParcelFileDescriptor,
+    global: Arc<Global>,
+}
+
+impl std::fmt::Debug for Tap {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tap").finish_non_exhaustive()
+    }
+}
+
+impl Drop for Tap {
+    fn drop(&mut self) {
+        let delete = |service: &Internal| service.deleteTapInterface(&self.fd);
+        if let Err(e) = self.global.try_call(delete) {
+            log::warn!("the VM's network device is not taken down: {e}");
+        }
+    }
+}
+
+/// Has the global service list where a VM's console is.
+struct ConsoleListing(Strong<dyn IGlobalVmContext>);
+
+impl std::fmt::Debug for ConsoleListing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ConsoleListing").finish_non_exhaustive()
+    }
+}
+
+impl Listing for ConsoleListing {
+    fn set_console(&self, path: &str) {
+        if let Err(e) = self.0.setHostConsoleName(path) {
+            log::warn!("the global service does not list the console {path}: {e}");
+        }
+    }
+}
