@@ -51,6 +51,7 @@ pub fn run() -> ExitCode {
         }
         args::Command::Serve(fds) => start::serve(fds),
         args::Command::VsockDevice(fds) => start::vsock_device(&fds),
+        args::Command::Supervise(arguments) => start::supervise(arguments),
     }) {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {

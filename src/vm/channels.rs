@@ -64,7 +64,6 @@ pub(super) fn prepare(
         name: context.name.clone(),
         directory: context.directory.path().to_owned(),
         boot: draft.boot,
-        host_params: Vec::new(),
         memory_mib: draft.memory_mib,
         cpus: draft.cpus,
         disks: draft.disks,

@@ -15,8 +15,6 @@ pub struct Plan {
     pub directory: PathBuf,
     /// What the VM starts with.
     pub boot: Boot,
-    /// Kernel parameters that the host adds to the client's, in order.
-    pub host_params: Vec<String>,
     /// Memory of the guest in MiB.
     pub memory_mib: NonZeroU32,
     /// Virtual CPUs.

@@ -73,7 +73,6 @@ impl Files {
                 initrd: None,
                 params: String::new(),
             },
-            host_params: Vec::new(),
             memory_mib: NonZeroU32::new(256).unwrap(),
             cpus: Cpus::Count(NonZeroU32::MIN),
             disks: Vec::new(),
@@ -309,7 +308,6 @@ fn a_kernel_with_everything() {
             initrd: Some(files.file("initrd")),
             params: "console=hvc0 panic=-1".into(),
         };
-        plan.host_params = vec!["printk.devkmsg=on console=hvc0".into()];
         plan.memory_mib = NonZeroU32::new(1024).unwrap();
         plan.cpus = Cpus::Count(two_cpus());
     });
@@ -452,7 +450,6 @@ fn everything_at_once() {
             initrd: Some(files.file("initrd")),
             params: "androidboot.selinux=permissive".into(),
         };
-        plan.host_params = vec!["console=hvc0".into()];
         plan.cpus = Cpus::MatchHost(two_cpus());
         plan.disks = vec![
             Disk::Image {

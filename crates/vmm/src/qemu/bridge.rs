@@ -34,7 +34,7 @@ impl Bridge {
     /// # Errors
     /// If the socket or the thread cannot be made.
     pub(super) fn start(id: &str, out: OwnedFd, input: OwnedFd) -> Result<(Self, OwnedFd), Error> {
-        let io = |e: Errno| Error::io(format!("{id}: make a socket for its input"), e);
+        let io = |e: Errno| Error::io(format!("{id}: cannot make a socket for its input"), e);
         let (ours, theirs) = rustix::net::socketpair(
             AddressFamily::UNIX,
             SocketType::STREAM,
@@ -55,7 +55,7 @@ impl Bridge {
         let thread = std::thread::Builder::new()
             .name(id.to_owned())
             .spawn(move || copying.run(&seen))
-            .map_err(|e| Error::io(format!("{id}: start a thread for its input"), e))?;
+            .map_err(|e| Error::io(format!("{id}: cannot start a thread for its input"), e))?;
         let bridge = Self {
             stop,
             thread: Some(thread),
