@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The command line: the numbers of inherited descriptors.
 
-use crate::profile;
-use crate::start::Error;
+use crate::profile::{Chosen, NAME, Profile};
+use crate::vm::VSOCK_DEVICE;
 use std::ffi::OsString;
 use std::os::fd::RawFd;
 
@@ -43,14 +43,16 @@ pub struct VsockFds {
     pub directory: RawFd,
 }
 
-/// The name of the command that makes this program a vsock device.
-pub const VSOCK_DEVICE: &str = "vsock-device";
+/// The command line is wrong.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}; see --help")]
+pub struct Error(String);
 
 /// The help text.
 #[must_use]
 pub fn help() -> String {
-    let name = profile::NAME;
-    let about = profile::ABOUT;
+    let name = NAME;
+    let about = Chosen::ABOUT;
     format!(
         "{name} {version}: {about}
 
@@ -91,12 +93,12 @@ To try it:  vm run --help",
 /// Reads the command line.
 ///
 /// # Errors
-/// [`Error::Usage`], with what is wrong.
+/// [`Error`], with what is wrong.
 pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, Error> {
     use lexopt::prelude::*;
     let mut parser = lexopt::Parser::from_iter(args);
     let (mut rpc_server, mut ready) = (None, None);
-    let usage = |e: lexopt::Error| Error::Usage(e.to_string());
+    let usage = |e: lexopt::Error| Error(e.to_string());
     while let Some(arg) = parser.next().map_err(usage)? {
         match arg {
             Short('h') | Long("help") => return Ok(Command::Help),
@@ -115,12 +117,12 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, Error>
         }
     }
     match (rpc_server, ready) {
-        (Some(rpc_server), Some(ready)) if rpc_server == ready => Err(Error::Usage(format!(
+        (Some(rpc_server), Some(ready)) if rpc_server == ready => Err(Error(format!(
             "--rpc-server-fd and --ready-fd are both {ready}: they must be two descriptors"
         ))),
         (Some(rpc_server), Some(ready)) => Ok(Command::Serve(ServeFds { rpc_server, ready })),
-        (None, _) => Err(Error::Usage("--rpc-server-fd is missing".into())),
-        (_, None) => Err(Error::Usage("--ready-fd is missing".into())),
+        (None, _) => Err(Error("--rpc-server-fd is missing".into())),
+        (_, None) => Err(Error("--ready-fd is missing".into())),
     }
 }
 
@@ -128,10 +130,10 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, Error>
 fn fd(name: &str, value: &std::ffi::OsStr) -> Result<RawFd, Error> {
     match value.to_str().and_then(|text| text.parse::<RawFd>().ok()) {
         Some(fd @ 3..) => Ok(fd),
-        Some(fd @ 0..=2) => Err(Error::Usage(format!(
+        Some(fd @ 0..=2) => Err(Error(format!(
             "{name} {fd}: descriptors 0 to 2 are standard input, output and error; pass another"
         ))),
-        _ => Err(Error::Usage(format!(
+        _ => Err(Error(format!(
             "{name} {}: it must be the number of an inherited descriptor, 3 or more",
             value.display()
         ))),
@@ -141,13 +143,13 @@ fn fd(name: &str, value: &std::ffi::OsStr) -> Result<RawFd, Error> {
 /// `vsock-device CID VHOST_USER_FD LISTENER_FD DIRECTORY_FD`.
 fn vsock_device(parser: &mut lexopt::Parser) -> Result<Command, Error> {
     let wrong = || {
-        Error::Usage(format!(
+        Error(format!(
             "{VSOCK_DEVICE} is started by the manager itself, with four numbers"
         ))
     };
     let numbers: Vec<u32> = parser
         .raw_args()
-        .map_err(|e| Error::Usage(e.to_string()))?
+        .map_err(|e| Error(e.to_string()))?
         .map(|arg| {
             arg.to_str()
                 .and_then(|text| text.parse().ok())

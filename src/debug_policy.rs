@@ -68,6 +68,12 @@ pub enum Error {
     },
 }
 
+impl From<Error> for crate::error::Error {
+    fn from(error: Error) -> Self {
+        Self::of(crate::error::Kind::Failure, error)
+    }
+}
+
 impl DebugPolicy {
     /// The policy of `host`.
     ///
@@ -198,7 +204,7 @@ mod tests {
             .args([binary.path(), text.path()])
             .status();
         let Ok(status) = result else {
-            println!("skipped: no dtc");
+            skip::skip!("no dtc");
             return None;
         };
         assert!(status.success());

@@ -11,12 +11,12 @@
 //! };
 //! ```
 
+use crate::error::Error;
+use crate::fd::sealed;
 use crate::host::Host;
-use crate::vm::Error;
 use dtoolkit::model::{DeviceTree, DeviceTreeNode, DeviceTreeProperty};
-use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 use std::fs::File;
-use std::io::{self, Seek, Write};
+use std::io;
 use std::path::Path;
 
 /// What the boot loader gives every guest of this host.
@@ -46,24 +46,6 @@ pub fn overlay(
 ) -> Result<File, Error> {
     let bytes = build(&host.path(REFERENCE), untrusted, trusted)?;
     sealed("avf-device-tree-overlay", &bytes)
-}
-
-/// A file in memory with `content`, which nobody can change.
-///
-/// # Errors
-/// If the kernel gives none.
-pub(crate) fn sealed(name: &str, content: &[u8]) -> Result<File, Error> {
-    let make = || -> io::Result<File> {
-        let fd = memfd_create(name, MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
-        let mut file = File::from(fd);
-        file.write_all(content)?;
-        // Whoever gets the descriptor reads on from where it stands.
-        file.rewind()?;
-        let seals = SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE;
-        fcntl_add_seals(&file, seals)?;
-        Ok(file)
-    };
-    make().map_err(|e| Error::io(format!("make the file {name} in memory"), e))
 }
 
 fn build(
@@ -184,7 +166,7 @@ mod tests {
                 Some(String::from_utf8(output.stdout).unwrap())
             }
             Err(_) => {
-                println!("skipped: no {program}");
+                skip::skip!("no {program}");
                 None
             }
         }
@@ -286,7 +268,7 @@ mod tests {
         let place = reference(dir.path());
         std::fs::write(place.join("blob"), [0; 2000]).unwrap();
         let error = build(&place, untrusted(false), &[]).unwrap_err();
-        let text = crate::service::status::chain(&error);
+        let text = crate::status::chain(&error);
         assert!(text.contains("at most 2000"), "{text}");
     }
 }

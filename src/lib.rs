@@ -16,15 +16,20 @@
 
 pub mod app_config;
 pub mod args;
+pub mod capabilities;
 pub mod client;
 pub mod debug_policy;
 pub mod device_tree;
+pub mod error;
+mod fd;
 pub mod host;
 pub mod logger;
 pub mod profile;
+pub mod reports;
 pub mod service;
 pub mod settings;
 pub mod start;
+pub mod status;
 pub mod vm;
 
 use std::error::Error;
@@ -40,22 +45,25 @@ pub const NOT_PERMITTED: u8 = 77;
 #[must_use]
 pub fn run() -> ExitCode {
     logger::install();
-    match args::parse(std::env::args_os()).and_then(|command| match command {
-        args::Command::Help => {
-            println!("{}", args::help());
-            Ok(())
-        }
-        args::Command::Version => {
-            println!("{} {}", profile::NAME, env!("CARGO_PKG_VERSION"));
-            Ok(())
-        }
-        args::Command::Serve(fds) => start::serve(fds),
-        args::Command::VsockDevice(fds) => start::vsock_device(&fds),
-        args::Command::Supervise(arguments) => start::supervise(arguments),
-    }) {
+    let done = args::parse(std::env::args_os())
+        .map_err(start::Error::from)
+        .and_then(|command| match command {
+            args::Command::Help => {
+                println!("{}", args::help());
+                Ok(())
+            }
+            args::Command::Version => {
+                println!("{} {}", profile::NAME, env!("CARGO_PKG_VERSION"));
+                Ok(())
+            }
+            args::Command::Serve(fds) => start::serve(fds),
+            args::Command::VsockDevice(fds) => start::vsock_device(&fds),
+            args::Command::Supervise(arguments) => start::supervise(arguments),
+        });
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
-            eprintln!("{}: {}", profile::NAME, service::status::chain(&e));
+            eprintln!("{}: {}", profile::NAME, status::chain(&e));
             ExitCode::from(if is_for_want_of_permission(&e) {
                 NOT_PERMITTED
             } else {
@@ -63,6 +71,13 @@ pub fn run() -> ExitCode {
             })
         }
     }
+}
+
+/// Ends a program that cannot do its work, with the reason.
+#[must_use]
+pub fn refuse(why: &str) -> ExitCode {
+    eprintln!("{why}");
+    ExitCode::FAILURE
 }
 
 /// Whether the system denied something, at the root of `error`.
@@ -87,6 +102,6 @@ mod tests {
         assert!(is_for_want_of_permission(&failed(Errno::PERM)));
         assert!(is_for_want_of_permission(&failed(Errno::ACCESS)));
         assert!(!is_for_want_of_permission(&failed(Errno::SRCH)));
-        assert!(!is_for_want_of_permission(&start::Error::Usage("x".into())));
+        assert!(!is_for_want_of_permission(&io::Error::other("x")));
     }
 }

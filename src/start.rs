@@ -4,7 +4,7 @@
 use crate::args::{ServeFds, VsockFds};
 use crate::client::Client;
 use crate::host::Host;
-use crate::profile;
+use crate::profile::{Chosen, Profile};
 use crate::service::VirtualizationService;
 use crate::settings::Settings;
 use avf_rpc::bootstrap;
@@ -21,8 +21,8 @@ use std::time::Duration;
 #[non_exhaustive]
 pub enum Error {
     /// The command line is wrong.
-    #[error("{0}; see --help")]
-    Usage(String),
+    #[error(transparent)]
+    Usage(#[from] crate::args::Error),
     /// An inherited descriptor is not what it should be.
     #[error("{name} {fd}: {what}")]
     Descriptor {
@@ -68,8 +68,9 @@ pub enum Error {
 /// What the client may do: many calls at once, pass descriptors. Its callbacks are one-way, so the
 /// reply timeout only bounds how long a send may be stuck on a client that does not read.
 const POLICY: Policy = Policy {
-    connections: 64,
+    connections: 128,
     threads: 4,
+    callbacks: 64,
     call_bytes: None,
     fds: true,
     reply_timeout: Some(Duration::from_secs(30)),
@@ -88,7 +89,7 @@ pub fn serve(fds: ServeFds) -> Result<(), Error> {
         what: "identify the client (the parent process)",
         source,
     })?;
-    profile::lift_memory_lock_limit();
+    Chosen::lift_memory_lock_limit();
     let service = VirtualizationService::new(Host::of_process(), settings, client);
     let vms = service.vms();
     let server = Server::new(service.into_binder(), POLICY).map_err(|source| Error::Rpc {

@@ -223,7 +223,7 @@ mod tests {
             match Command::new(command[0]).args(args).output() {
                 Ok(output) => assert!(output.status.success(), "{output:?}"),
                 Err(_) => {
-                    println!("skipped: no {}", command[0]);
+                    skip::skip!("no {}", command[0]);
                     continue;
                 }
             }

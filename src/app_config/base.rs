@@ -2,8 +2,8 @@
 //! The system's own description of a Microdroid, and its initial RAM disk.
 
 use super::{invalid, unusable};
+use crate::error::Error;
 use crate::host::Host;
-use crate::vm::Error;
 use avf_aidl::service::VirtualMachineRawConfig;
 use rsbinder::ParcelFileDescriptor;
 use std::fs::File;

@@ -6,18 +6,17 @@ mod base;
 mod payload;
 
 pub(crate) use base::supported;
-pub use payload::Apexes;
+pub use payload::Platform;
 
+use crate::capabilities::Capabilities;
 use crate::debug_policy::DebugPolicy;
+use crate::error::{Cause, Error, Kind};
+use crate::fd::file as open;
 use crate::host::Host;
-use crate::profile::Capabilities;
-use crate::vm::Error;
-use crate::vm::plan::duplicate;
 use avf_aidl::service::app_config::{CustomConfig, DebugLevel, Payload};
 use avf_aidl::service::{DiskImage, Partition, VirtualMachineAppConfig, VirtualMachineRawConfig};
 use microdroid::{INSTANCE_PARTITION, STORAGE_PARTITION, VENDOR_PARTITION};
 use rsbinder::ParcelFileDescriptor;
-use std::error::Error as StdError;
 use std::fs::File;
 
 /// The property with the digest by which the guest verifies the vendor's image.
@@ -41,9 +40,9 @@ pub struct Expanded {
 /// Refuses what this profile cannot do, by the field's name, before any file is opened.
 ///
 /// # Errors
-/// [`Error::Unsupported`].
+/// [`Kind::Unsupported`].
 pub fn check_features(app: &VirtualMachineAppConfig, can: Capabilities) -> Result<(), Error> {
-    let program = crate::profile::NAME;
+    let program = can.program;
     let custom = app.customConfig.as_ref();
     let has = |get: fn(&CustomConfig) -> bool| custom.is_some_and(get);
     let refused = [
@@ -61,9 +60,9 @@ pub fn check_features(app: &VirtualMachineAppConfig, can: Capabilities) -> Resul
         ),
     ];
     match refused.into_iter().find(|(_, asked)| *asked) {
-        Some((field, _)) => Err(Error::Unsupported {
-            what: format!("{program} doesn't support {field}"),
-        }),
+        Some((field, _)) => Err(Error::unsupported(format!(
+            "{program} doesn't support {field}"
+        ))),
         None => Ok(()),
     }
 }
@@ -87,7 +86,7 @@ pub fn expand(
     app: &VirtualMachineAppConfig,
     host: &Host,
     policy: DebugPolicy,
-    apexes: &dyn Apexes,
+    platform: &dyn Platform,
 ) -> Result<Expanded, Error> {
     let debug = match app.debugLevel {
         DebugLevel::NONE => false,
@@ -110,7 +109,7 @@ pub fn expand(
         wants_updatable = custom.wantUpdatable;
         if let Some(image) = &custom.vendorImage {
             let file = open("customConfig.vendorImage", image)?;
-            trusted.push((VENDOR_DIGEST, crate::profile::vendor_digest(&file)?));
+            trusted.push((VENDOR_DIGEST, platform.vendor_digest(&file)?));
             params.push(MOUNT_VENDOR.into());
             raw.disks
                 .push(disk(vec![partition(VENDOR_PARTITION, file, false)]));
@@ -123,7 +122,7 @@ pub fn expand(
     raw.disks.push(instance_disk(app)?);
     let is_debuggable = debug || policy.adb;
     raw.disks
-        .push(payload::disk(app, config, host, apexes, is_debuggable)?);
+        .push(payload::disk(app, config, host, platform, is_debuggable)?);
     params.retain(|param| !param.is_empty());
     Ok(Expanded {
         raw: VirtualMachineRawConfig {
@@ -151,9 +150,10 @@ fn customize(
     debug: bool,
 ) -> Result<(), Error> {
     if custom.gdbPort != 0 && !debug {
-        return Err(Error::Forbidden {
-            what: "customConfig.gdbPort: a VM with debugLevel NONE cannot be debugged".into(),
-        });
+        return Err(Error::new(
+            Kind::Security,
+            "customConfig.gdbPort: a VM with debugLevel NONE cannot be debugged",
+        ));
     }
     raw.gdbPort = custom.gdbPort;
     raw.devices.clone_from(&custom.devices);
@@ -215,18 +215,11 @@ fn required(field: &str, fd: Option<&ParcelFileDescriptor>) -> Result<File, Erro
     open(field, fd)
 }
 
-fn open(field: &str, fd: &ParcelFileDescriptor) -> Result<File, Error> {
-    duplicate(field, fd).map(File::from)
-}
-
 fn invalid(what: String) -> Error {
-    Error::Invalid { what }
+    Error::invalid(what)
 }
 
 /// What of a host's or an APK's files cannot be used.
-fn unusable(what: impl Into<String>, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Error {
-    Error::Microdroid {
-        what: what.into(),
-        source: source.into(),
-    }
+fn unusable(what: impl Into<String>, source: impl Into<Cause>) -> Error {
+    Error::failed(what, source)
 }

@@ -2,9 +2,9 @@
 //! The payload disk: metadata, APEXes, the APK and its idsig, further APKs and theirs.
 
 use super::{disk as disk_of, invalid, open, partition, required, unusable};
-use crate::device_tree::sealed;
+use crate::error::Error;
+use crate::fd::sealed;
 use crate::host::Host;
-use crate::vm::Error;
 use avf_aidl::service::app_config::Payload;
 use avf_aidl::service::{DiskImage, VirtualMachineAppConfig, VirtualMachinePayloadConfig};
 use microdroid::apex::{ApexInfo, ApexInfoList, Wanted, select};
@@ -25,8 +25,8 @@ const MAX_CONFIG: u64 = 1 << 20;
 /// Most further APKs: each has two partitions, and a disk has 128.
 const MAX_EXTRAS: usize = 32;
 
-/// What this profile knows of APEXes beyond the platform's list.
-pub trait Apexes {
+/// What this profile knows of the platform's Microdroid.
+pub trait Platform {
     /// Completes `list` for a payload with this configuration.
     ///
     /// # Errors
@@ -35,6 +35,12 @@ pub trait Apexes {
 
     /// Which file of an APEX a VM gets.
     fn source(&self) -> microdroid::apex::Source;
+
+    /// What the guest verifies the vendor's `image` by, in hexadecimal.
+    ///
+    /// # Errors
+    /// If this profile gives no guest such an image, or it is unsound.
+    fn vendor_digest(&self, image: &File) -> Result<String, Error>;
 }
 
 /// What a client says of its payload.
@@ -129,7 +135,7 @@ pub(super) fn disk(
     app: &VirtualMachineAppConfig,
     config: Config,
     host: &Host,
-    profile: &dyn Apexes,
+    profile: &dyn Platform,
     is_debuggable: bool,
 ) -> Result<DiskImage, Error> {
     let list = list(host, profile, &config.config)?;
@@ -201,7 +207,11 @@ fn described(index: usize, apex: &ApexInfo) -> ApexPayload {
 }
 
 /// The platform's APEXes, as the profile knows them.
-fn list(host: &Host, profile: &dyn Apexes, config: &PayloadConfig) -> Result<ApexInfoList, Error> {
+fn list(
+    host: &Host,
+    profile: &dyn Platform,
+    config: &PayloadConfig,
+) -> Result<ApexInfoList, Error> {
     let path = host.path(APEX_LIST);
     let what = || path.display().to_string();
     let mut list = match std::fs::read_to_string(&path) {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `IVirtualMachineService`: what the programs in a guest may tell their manager.
 
-use crate::service::status::exception;
+use crate::profile::{Chosen, Profile};
+use crate::status::exception;
 use crate::vm::{Instance, PayloadState};
 use avf_aidl::common::{Certificate, ErrorCode};
 use avf_aidl::guest::{BnVirtualMachineService, IVirtualMachineService};
@@ -13,14 +14,16 @@ use std::sync::{Arc, Weak};
 #[derive(Debug)]
 pub struct GuestService {
     vm: Weak<Instance>,
+    profile: Arc<Chosen>,
 }
 
 impl GuestService {
     /// The binder object for the guest of `vm`.
     #[must_use]
-    pub fn binder(vm: &Arc<Instance>) -> SIBinder {
+    pub fn binder(vm: &Arc<Instance>, profile: Arc<Chosen>) -> SIBinder {
         let service = Self {
             vm: Arc::downgrade(vm),
+            profile,
         };
         BnVirtualMachineService::new_binder(service).as_binder()
     }
@@ -66,7 +69,7 @@ impl IVirtualMachineService for GuestService {
     }
 
     fn requestAttestation(&self, csr: &[u8], test_mode: bool) -> BinderResult<Vec<Certificate>> {
-        self.vm()?.attestation().request(csr, test_mode)
+        self.profile.request_attestation(csr, test_mode)
     }
 
     fn getSecretkeeper(&self) -> BinderResult<Strong<dyn ISecretkeeper>> {

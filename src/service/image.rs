@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Files that clients have made for their guests: instance, data and raw partitions, and idsigs.
 
-use crate::service::status::{chain, exception, failure};
+use crate::fd::regular;
+use crate::status::{chain, exception, failure};
 use avf_aidl::service::PartitionType;
 use rsbinder::{BinderResult, ExceptionCode, ParcelFileDescriptor, Status};
-use rustix::fs::{FileType, OFlags};
-use std::fs::File;
+use rustix::fs::OFlags;
 use std::io;
 use std::os::unix::fs::FileExt;
 
@@ -51,7 +51,7 @@ pub(super) fn initialize(
             "sizeBytes {size}: this type needs at least {ALIGNMENT}"
         )));
     }
-    let file = regular("imageFd", image, OFlags::WRONLY)?;
+    let file = regular("imageFd", image, OFlags::WRONLY).map_err(|e| Status::from(&e))?;
     file.set_len(0)
         .map_err(|e| failed("imageFd: truncate", &e))?;
     file.set_len(size)
@@ -70,44 +70,14 @@ pub(super) fn update_idsig(
     idsig: &ParcelFileDescriptor,
     sdk: u32,
 ) -> BinderResult<()> {
-    let input = regular("inputFd", input, OFlags::RDONLY)?;
-    let mut idsig = regular("idsigFd", idsig, OFlags::RDWR)?;
+    let input = regular("inputFd", input, OFlags::RDONLY).map_err(|e| Status::from(&e))?;
+    let mut idsig = regular("idsigFd", idsig, OFlags::RDWR).map_err(|e| Status::from(&e))?;
     let is_new = apk_idsig::update(&input, &mut idsig, sdk).map_err(|e| {
         log::error!("createOrUpdateIdsigFile: {}", chain(&e));
         failure(&e)
     })?;
     log::debug!("idsig {}", if is_new { "made" } else { "is up to date" });
     Ok(())
-}
-
-/// The regular file behind a descriptor, which must be open for `access`.
-fn regular(field: &str, fd: &ParcelFileDescriptor, access: OFlags) -> BinderResult<File> {
-    let invalid = |text: &str| {
-        exception(
-            ExceptionCode::IllegalArgument,
-            &format!("{field}: it must be {text}"),
-        )
-    };
-    let fd = fd.as_ref().try_clone().map_err(|e| {
-        exception(
-            ExceptionCode::BadParcelable,
-            &format!("{field}: it cannot be duplicated: {e}"),
-        )
-    })?;
-    let stat = rustix::fs::fstat(&fd).map_err(|e| failed(&format!("{field}: stat"), &e.into()))?;
-    if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
-        return Err(invalid("a regular file"));
-    }
-    let flags =
-        rustix::fs::fcntl_getfl(&fd).map_err(|e| failed(&format!("{field}: flags"), &e.into()))?;
-    let is_open = flags & OFlags::ACCMODE;
-    let suits = !flags.contains(OFlags::PATH) && (is_open == OFlags::RDWR || is_open == access);
-    match (suits, access) {
-        (true, _) => Ok(File::from(fd)),
-        (false, OFlags::RDONLY) => Err(invalid("open for reading")),
-        (false, OFlags::WRONLY) => Err(invalid("open for writing")),
-        (false, _) => Err(invalid("open for reading and writing")),
-    }
 }
 
 fn failed(what: &str, error: &io::Error) -> Status {
@@ -117,6 +87,7 @@ fn failed(what: &str, error: &io::Error) -> Status {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs::File;
     use std::io::Read;
 
     fn image() -> (tempfile::NamedTempFile, ParcelFileDescriptor) {

@@ -5,12 +5,15 @@ use crate::app_config::{self, Expanded};
 use crate::client::Client;
 use crate::debug_policy::DebugPolicy;
 use crate::device_tree::{self, Untrusted};
+use crate::error::Error;
 use crate::host::Host;
-use crate::profile::{self, Creation, Provider, Request, Wish};
-use crate::service::{Machine, image, status};
+use crate::profile::{Chosen, Profile, Request};
+use crate::reports::Creation;
+use crate::service::{GuestService, VirtualMachine, image};
 use crate::settings::Settings;
-use crate::vm::plan::Exempt;
-use crate::vm::{Destination, Instance, RunOptions, Vms, plan};
+use crate::status;
+use crate::vm::plan::LabelPolicy;
+use crate::vm::{Destination, Instance, Roots, RunOptions, Vms, plan};
 use avf_aidl::service::{
     AssignableDevice, BnVirtualizationService, IVirtualMachine, IVirtualizationService,
     PartitionType, VirtualMachineConfig, VirtualMachineDebugInfo,
@@ -26,7 +29,7 @@ pub struct VirtualizationService {
     host: Host,
     settings: Settings,
     finder: Finder,
-    provider: Provider,
+    profile: Arc<Chosen>,
     vms: Arc<Vms>,
 }
 
@@ -36,7 +39,7 @@ impl VirtualizationService {
     pub fn new(host: Host, settings: Settings, client: Client) -> Self {
         Self {
             finder: Finder::new(vmm_settings(&host)),
-            provider: Provider::new(host.clone(), client),
+            profile: Arc::new(Chosen::new(host.clone(), client)),
             host,
             settings,
             vms: Arc::default(),
@@ -60,17 +63,16 @@ impl VirtualizationService {
         &self,
         config: &VirtualMachineConfig,
         files: plan::ConsoleFiles<'_>,
-    ) -> Result<Arc<Instance>, crate::vm::Error> {
+    ) -> Result<Arc<Instance>, Error> {
         let (name, instance_id) = plan::identity(config);
         let is_app = matches!(config, VirtualMachineConfig::AppConfig(_));
-        let request = self.authorize(config)?;
+        let grant = self.authorize(config)?;
         let policy = DebugPolicy::of(&self.host)?;
         let expanded;
         let (raw, trusted, wants_updatable) = match config {
             VirtualMachineConfig::RawConfig(raw) => (raw, &[][..], false),
             VirtualMachineConfig::AppConfig(app) => {
-                let apexes = profile::Selection::new(&self.host);
-                expanded = app_config::expand(app, &self.host, policy, &apexes)?;
+                expanded = app_config::expand(app, &self.host, policy, self.profile.platform())?;
                 let Expanded {
                     raw,
                     trusted,
@@ -80,13 +82,13 @@ impl VirtualizationService {
             }
         };
         let hypervisor = self.host.hypervisor();
-        plan::check_features(raw, profile::CAPABILITIES, &hypervisor)?;
-        let exempt = match (request.is_vendor(), is_app) {
-            (true, _) => Exempt::Vendor,
-            (false, true) => Exempt::App,
-            (false, false) => Exempt::Raw,
+        plan::check_features(raw, Chosen::CAPABILITIES, &hypervisor)?;
+        let labels = match (Chosen::is_vendor(&grant), is_app) {
+            (true, _) => LabelPolicy::Vendor,
+            (false, true) => LabelPolicy::App,
+            (false, false) => LabelPolicy::Raw,
         };
-        let mut draft = plan::Draft::new(raw, files, &hypervisor, exempt)?;
+        let mut draft = plan::Draft::new(raw, files, &hypervisor, labels)?;
         let untrusted = Untrusted {
             instance_id,
             defer_rollback_protection: wants_updatable && self.is_updatable(),
@@ -97,25 +99,27 @@ impl VirtualizationService {
             accel: found.accel,
             boot_timeout: self.settings.boot_timeout(is_app, found.accel),
             ramdump: self.ramdump(policy)?,
-            atoms: self.provider.atoms(),
-            attestation: self.provider.attestation(),
+            reports: self.profile.reports(),
+            roots: self.roots(),
         };
         self.vms.settle(name);
-        let mut context = self.provider.context(request)?;
-        draft.equipment = self.provider.equip(&mut context.held, raw)?;
+        let context = self.profile.context(grant, raw)?;
         self.vms.add(draft, context, &*found.vmm, options)
     }
 
     /// Whether the client may have this VM, made of these files; asked before any file is opened.
-    fn authorize(&self, config: &VirtualMachineConfig) -> Result<Request, crate::vm::Error> {
+    fn authorize(
+        &self,
+        config: &VirtualMachineConfig,
+    ) -> Result<<Chosen as Profile>::Grant, Error> {
         let (name, instance_id) = plan::identity(config);
         let (is_custom, network) = match config {
             VirtualMachineConfig::RawConfig(raw) => {
-                plan::check_features(raw, profile::CAPABILITIES, &self.host.hypervisor())?;
+                plan::check_features(raw, Chosen::CAPABILITIES, &self.host.hypervisor())?;
                 (true, raw.networkSupported)
             }
             VirtualMachineConfig::AppConfig(app) => {
-                app_config::check_features(app, profile::CAPABILITIES)?;
+                app_config::check_features(app, Chosen::CAPABILITIES)?;
                 let network = app
                     .customConfig
                     .as_ref()
@@ -123,15 +127,24 @@ impl VirtualizationService {
                 (app_config::is_custom(app), network)
             }
         };
-        let request = self.provider.authorize(Wish {
+        let grant = self.profile.authorize(Request {
             name,
             instance_id,
             is_custom,
             network,
         })?;
         self.host.say_whether_files_have_labels();
-        plan::check_origin(config, &self.host, request.is_vendor())?;
-        Ok(request)
+        plan::check_origin(config, &self.host, Chosen::is_vendor(&grant))?;
+        Ok(grant)
+    }
+
+    /// The binder objects of this client's VMs.
+    fn roots(&self) -> Roots {
+        let profile = Arc::clone(&self.profile);
+        Roots {
+            guest: Arc::new(move |vm| GuestService::binder(vm, Arc::clone(&profile))),
+            control: Arc::new(|vm| VirtualMachine::visitor(Arc::clone(vm))),
+        }
     }
 
     /// Whether a guest can leave rollback protection to Secretkeeper, which neither profile can
@@ -141,7 +154,7 @@ impl VirtualizationService {
     }
 
     /// Where memory dumps go, if a setting or the host's policy wants them.
-    fn ramdump(&self, policy: DebugPolicy) -> Result<Option<Destination>, crate::vm::Error> {
+    fn ramdump(&self, policy: DebugPolicy) -> Result<Option<Destination>, Error> {
         if let Some(directory) = &self.settings.ramdumps {
             Destination::check_directory(directory)?;
         } else if !policy.ramdump {
@@ -219,16 +232,16 @@ impl IVirtualizationService for VirtualizationService {
         let created = self
             .create(config, files)
             .map_err(|e| status::logged(&format!("createVm '{}'", plan::name(config)), &e));
-        self.provider
-            .atoms()
+        self.profile
+            .reports()
             .creation_requested(&creation(config, &created));
         let vm = created?;
         log::info!("VM '{}' created with CID {}", vm.name(), vm.cid());
-        Ok(Machine::binder(vm))
+        Ok(VirtualMachine::binder(vm))
     }
 
     fn allocateInstanceId(&self) -> BinderResult<[u8; 64]> {
-        self.provider.allocate_instance_id()
+        self.profile.allocate_instance_id()
     }
 
     fn initializeWritablePartition(
@@ -237,7 +250,7 @@ impl IVirtualizationService for VirtualizationService {
         size_bytes: i64,
         kind: PartitionType,
     ) -> BinderResult<()> {
-        self.provider.check_use()?;
+        self.profile.check_use()?;
         image::initialize(image, size_bytes, kind)
     }
 
@@ -246,16 +259,16 @@ impl IVirtualizationService for VirtualizationService {
         input: &ParcelFileDescriptor,
         idsig: &ParcelFileDescriptor,
     ) -> BinderResult<()> {
-        self.provider.check_use()?;
+        self.profile.check_use()?;
         image::update_idsig(input, idsig, self.host.sdk())
     }
 
     fn debugListVms(&self) -> BinderResult<Vec<VirtualMachineDebugInfo>> {
-        self.provider.debug_list_vms()
+        self.profile.debug_list_vms()
     }
 
     fn getAssignableDevices(&self) -> BinderResult<Vec<AssignableDevice>> {
-        self.provider.assignable_devices()
+        self.profile.assignable_devices()
     }
 
     fn getSupportedOSList(&self) -> BinderResult<Vec<String>> {
@@ -263,15 +276,15 @@ impl IVirtualizationService for VirtualizationService {
     }
 
     fn isFeatureEnabled(&self, feature: &str) -> BinderResult<bool> {
-        Ok(profile::CAPABILITIES.has(feature))
+        Ok(Chosen::CAPABILITIES.has(feature))
     }
 
     fn enableTestAttestation(&self) -> BinderResult<()> {
-        self.provider.enable_test_attestation()
+        self.profile.enable_test_attestation()
     }
 
     fn isRemoteAttestationSupported(&self) -> BinderResult<bool> {
-        self.provider.is_remote_attestation_supported()
+        self.profile.is_remote_attestation_supported()
     }
 
     fn isUpdatableVmSupported(&self) -> BinderResult<bool> {
@@ -279,10 +292,10 @@ impl IVirtualizationService for VirtualizationService {
     }
 
     fn removeVmInstance(&self, instance_id: &[u8; 64]) -> BinderResult<()> {
-        self.provider.remove_instance(instance_id)
+        self.profile.remove_instance(instance_id)
     }
 
     fn claimVmInstance(&self, instance_id: &[u8; 64]) -> BinderResult<()> {
-        self.provider.claim_instance(instance_id)
+        self.profile.claim_instance(instance_id)
     }
 }

@@ -5,16 +5,16 @@
 //! It serves the VM's `IVirtualMachine` by RPC binder. The directory lets in only its owner and the
 //! superuser; the peer's user is asked for all the same.
 
-use crate::service::Machine;
-use crate::vm::{Error, Instance, VmDirectory};
+use crate::error::Error;
+use crate::vm::VmDirectory;
 use avf_rpc::server::{Policy, Server};
+use rsbinder::SIBinder;
 use rsbinder::rpc::transport::UnixTransport;
 use rustix::io::Errno;
 use rustix::net::sockopt::socket_peercred;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::sync::Arc;
 use std::time::Duration;
 
 /// The socket's name.
@@ -23,6 +23,7 @@ pub const CONTROL_SOCKET: &str = "control";
 const POLICY: Policy = Policy {
     connections: 16,
     threads: 2,
+    callbacks: 0,
     call_bytes: Some(64 << 10),
     fds: true,
     reply_timeout: Some(Duration::from_secs(10)),
@@ -49,11 +50,11 @@ impl ControlSocket {
         })
     }
 
-    /// Answers for `vm` from now on.
-    pub(super) fn serve(self, vm: &Arc<Instance>) -> Result<Controller, Error> {
+    /// Answers with `root` from now on.
+    pub(super) fn serve(self, root: SIBinder) -> Result<Controller, Error> {
         Ok(Controller {
             listener: self.0,
-            server: Server::new(Machine::visitor(Arc::clone(vm)), POLICY)?,
+            server: Server::new(root, POLICY)?,
         })
     }
 }

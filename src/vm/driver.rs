@@ -4,20 +4,21 @@
 //!
 //! The kernel kills the processes when this thread ends, however it ends.
 
-use crate::profile;
-use crate::service::status::chain;
-use crate::service::{GuestService, death_reason};
-use crate::vm::channels::Unstarted;
+use crate::error::{Error, Kind};
+use crate::reports;
+use crate::status::chain;
 use crate::vm::control_socket::Controller;
-use crate::vm::device::{self, HostSide};
+use crate::vm::death::death_reason;
 use crate::vm::metrics::Metrics;
-use crate::vm::output::{Head, LineLog, Tail, drain};
+use crate::vm::output::{Head, Tail, drain};
+use crate::vm::prepare::{Streams, Unstarted};
 use crate::vm::ramdump::Ramdump;
-use crate::vm::{Error, Instance, RunOptions, VmDirectory};
+use crate::vm::vsock::{HostSide, VSOCK_SOCKET};
+use crate::vm::{Instance, RunOptions, VmDirectory};
 use avf_rpc::server::{Policy, Server};
 use avf_rpc::vsock::GuestServer;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 use std::time::{Duration, Instant};
@@ -33,6 +34,7 @@ const STDERR_TAIL: usize = 16 << 10;
 const GUEST_POLICY: Policy = Policy {
     connections: 16,
     threads: 2,
+    callbacks: 0,
     call_bytes: Some(1 << 20),
     fds: false,
     reply_timeout: Some(Duration::from_secs(10)),
@@ -53,9 +55,9 @@ pub(super) fn drive(
         context,
     } = unstarted;
     let directory = &context.directory;
-    let atoms = options.atoms.clone();
+    let reports = Arc::clone(&options.reports);
     let run = || {
-        let controller = control.serve(vm)?;
+        let controller = control.serve((options.roots.control)(vm))?;
         let processes = Processes::spawn(vm, prepared, vsock, streams, options, directory)?;
         Ok((processes, controller))
     };
@@ -81,7 +83,7 @@ pub(super) fn drive(
     drop(context);
     vm.finish(end.death);
     let metrics = end.metrics.as_ref();
-    atoms.exited(&profile::End {
+    reports.exited(&reports::End {
         name: vm.name(),
         reason: death_reason(end.death),
         signal: end.signal,
@@ -107,16 +109,6 @@ struct End {
     metrics: Option<Metrics>,
     /// The signal that ended the VMM; 0 if none did.
     signal: i32,
-}
-
-/// What the guest and its VMM write.
-pub(super) struct Streams {
-    /// Why the guest gave up.
-    pub(super) failure: OwnedFd,
-    /// The guest's output that its client did not want.
-    pub(super) logs: Vec<LineLog>,
-    /// The guest's memory dump.
-    pub(super) ramdump: Option<Ramdump>,
 }
 
 /// The processes of a running VM and everything that they write to.
@@ -148,14 +140,14 @@ impl Processes {
         directory: &VmDirectory,
     ) -> Result<Self, Error> {
         let cid = vm.cid();
-        let server = Server::new(GuestService::binder(vm), GUEST_POLICY)?;
+        let server = Server::new((options.roots.guest)(vm), GUEST_POLICY)?;
         // The guest's service is on the port that equals its CID.
         let (device, guest) = match vsock {
             HostSide::Kernel(port) => (None, GuestServer::on_vsock(server, cid, port)?),
             HostSide::User(device) => {
                 let device = device.spawn(cid, directory)?;
                 note(directory, &device);
-                let prefix = directory.short_path(device::VSOCK_SOCKET);
+                let prefix = directory.short_path(VSOCK_SOCKET);
                 let guest = GuestServer::on_hybrid_vsock(server, &prefix, cid, device.pid())?;
                 (Some(device), guest)
             }
@@ -194,20 +186,9 @@ impl Processes {
         controller: &Controller,
         started: &SyncSender<Result<(), Error>>,
     ) -> End {
-        let mut control_open = true;
-        let mut failure_open = true;
-        let mut stderr_open = true;
-        let mut controller_open = true;
-        let mut logs_open = vec![true; self.streams.logs.len()];
-        loop {
-            let open = OpenSet {
-                control: control_open,
-                failure: failure_open,
-                stderr: stderr_open,
-                controller: controller_open,
-                logs: &logs_open,
-            };
-            let ready = match self.wait(&open, controller) {
+        let mut closed = Vec::new();
+        'alive: loop {
+            let ready = match self.wait(&closed, controller) {
                 Ok(ready) => ready,
                 Err(e) => {
                     log::error!("VM '{}': {}; it is killed", vm.name(), chain(&e));
@@ -215,34 +196,25 @@ impl Processes {
                     break;
                 }
             };
-            if ready.control {
-                control_open = self.control_events(vm, started);
-            }
-            if ready.failure {
-                failure_open = drain(&self.streams.failure, |bytes| self.failure_text.push(bytes));
-            }
-            if ready.stderr {
-                stderr_open = drain(self.vmm.stderr(), |bytes| self.stderr.push(bytes));
-            }
-            let logs = self.streams.logs.iter_mut().zip(&mut logs_open);
-            for ((log, open), is_ready) in logs.zip(&ready.logs) {
-                if *is_ready {
-                    *open = log.pump();
+            for source in ready {
+                let is_open = match source {
+                    Source::Control => self.control_events(vm, started),
+                    Source::Failure => {
+                        drain(&self.streams.failure, |bytes| self.failure_text.push(bytes))
+                    }
+                    Source::Stderr => drain(self.vmm.stderr(), |bytes| self.stderr.push(bytes)),
+                    Source::Log(index) => self.streams.logs[index].pump(),
+                    Source::Ramdump => self.streams.ramdump.as_mut().is_some_and(Ramdump::pump),
+                    Source::Controller => controller.accept(),
+                    Source::Vmm => break 'alive,
+                    Source::Device => {
+                        self.device_ended(vm);
+                        false
+                    }
+                };
+                if !is_open {
+                    closed.push(source);
                 }
-            }
-            if ready.ramdump
-                && let Some(ramdump) = &mut self.streams.ramdump
-            {
-                ramdump.pump();
-            }
-            if ready.controller {
-                controller_open = controller.accept();
-            }
-            if ready.vmm {
-                break;
-            }
-            if ready.device {
-                self.device_ended(vm);
             }
             if self
                 .deadline
@@ -366,7 +338,7 @@ impl Processes {
         }
         let error = (!self.ready).then(|| {
             if vm.is_unwanted() {
-                Error::Stopped
+                stopped()
             } else {
                 start_failed(exit, said)
             }
@@ -384,79 +356,75 @@ impl Processes {
         }
     }
 
-    /// How long may be waited: until the guest is late, else for ever.
-    fn patience(&self) -> Option<Timespec> {
+    /// How long to wait: until the guest is late, or for ever.
+    fn timeout(&self) -> Option<Timespec> {
         let left = self.deadline?.saturating_duration_since(Instant::now());
         // Rounded up, so that it is past the deadline and not just before it.
         Timespec::try_from(left + Duration::from_millis(1)).ok()
     }
 
-    /// Blocks until something happens.
-    fn wait(&self, open: &OpenSet<'_>, controller: &Controller) -> Result<ReadySet, Error> {
-        let device = self.device.as_ref().map(Child::pidfd);
-        let fixed: [Option<BorrowedFd<'_>>; 7] = [
-            Some(self.vmm.pidfd()),
-            device,
-            self.control.event_fd().filter(|_| open.control),
-            open.failure.then(|| self.streams.failure.as_fd()),
-            open.stderr.then(|| self.vmm.stderr()),
-            self.streams.ramdump.as_ref().and_then(Ramdump::fd),
-            open.controller.then(|| controller.fd()),
+    /// Blocks until something happens; says to what. The VMM and its device come last, so that what
+    /// they have written is read first.
+    fn wait(&self, closed: &[Source], controller: &Controller) -> Result<Vec<Source>, Error> {
+        let mut sources = vec![
+            (Source::Failure, self.streams.failure.as_fd()),
+            (Source::Stderr, self.vmm.stderr()),
+            (Source::Controller, controller.fd()),
         ];
-        let logs = self
-            .streams
-            .logs
-            .iter()
-            .zip(open.logs)
-            .map(|(log, open)| open.then(|| log.fd().as_fd()));
-        let sources: Vec<_> = fixed.into_iter().chain(logs).collect();
+        let control = self.control.event_fd();
+        sources.extend(control.map(|fd| (Source::Control, fd)));
+        let logs = self.streams.logs.iter().enumerate();
+        sources.extend(logs.map(|(index, log)| (Source::Log(index), log.fd().as_fd())));
+        let ramdump = self.streams.ramdump.as_ref().and_then(Ramdump::fd);
+        sources.extend(ramdump.map(|fd| (Source::Ramdump, fd)));
+        sources.push((Source::Vmm, self.vmm.pidfd()));
+        let device = self.device.as_ref().map(Child::pidfd);
+        sources.extend(device.map(|fd| (Source::Device, fd)));
+        sources.retain(|(source, _)| !closed.contains(source));
         let mut fds: Vec<_> = sources
             .iter()
-            .flatten()
-            .map(|fd| PollFd::from_borrowed_fd(*fd, PollFlags::IN))
+            .map(|(_, fd)| PollFd::from_borrowed_fd(*fd, PollFlags::IN))
             .collect();
-        while let Err(e) = poll(&mut fds, self.patience().as_ref()) {
+        while let Err(e) = poll(&mut fds, self.timeout().as_ref()) {
             if e != rustix::io::Errno::INTR {
                 return Err(Error::io("wait for the VMM", e));
             }
         }
-        let mut polled = fds.iter().map(|fd| !fd.revents().is_empty());
-        let mut ready = sources
-            .iter()
-            .map(|source| source.is_some() && polled.next().unwrap_or(false));
-        let mut next = || ready.next().unwrap_or(false);
-        Ok(ReadySet {
-            vmm: next(),
-            device: next(),
-            control: next(),
-            failure: next(),
-            stderr: next(),
-            ramdump: next(),
-            controller: next(),
-            logs: ready.collect(),
-        })
+        let polled = sources.iter().zip(&fds);
+        Ok(polled
+            .filter(|(_, fd)| !fd.revents().is_empty())
+            .map(|((source, _), _)| *source)
+            .collect())
     }
 }
 
-/// Which of the streams that end before the VM does are still open.
-struct OpenSet<'a> {
-    control: bool,
-    failure: bool,
-    stderr: bool,
-    controller: bool,
-    logs: &'a [bool],
+/// What a VM's thread waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Source {
+    /// The VMM has ended.
+    Vmm,
+    /// The vsock device has ended.
+    Device,
+    /// The VMM says something.
+    Control,
+    /// The guest says why it gives up.
+    Failure,
+    /// The VMM writes to its standard output or error.
+    Stderr,
+    /// The guest writes a dump of its memory.
+    Ramdump,
+    /// A program connects to the control socket.
+    Controller,
+    /// The guest writes to the log of this index.
+    Log(usize),
 }
 
-/// Which sources have something.
-struct ReadySet {
-    vmm: bool,
-    device: bool,
-    control: bool,
-    failure: bool,
-    stderr: bool,
-    ramdump: bool,
-    controller: bool,
-    logs: Vec<bool>,
+/// The VM was stopped while it started.
+pub(super) fn stopped() -> Error {
+    Error::new(
+        Kind::Failure,
+        "the VM was stopped while it was being started",
+    )
 }
 
 /// What a client is told whose VM did not start.
@@ -471,7 +439,10 @@ fn start_failed(exit: Option<Exit>, said: String) -> Error {
     } else {
         said
     };
-    Error::StartFailed { exit, said }
+    Error::new(
+        Kind::Failure,
+        format!("the VMM did not start the guest ({exit}); it said: {said}"),
+    )
 }
 
 /// A process that is not noted cannot be ended by a later manager, but the kernel ends it anyway.

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //! One VM, as the binder objects see it. The work is done by its driver thread.
 
-use crate::profile::{Atoms, Attestation, Listing};
-use crate::service::Callbacks;
-use crate::vm::channels::{self, Unstarted};
-use crate::vm::device::{self, Route};
+use crate::error::Error;
+use crate::reports::Reports;
 use crate::vm::plan::Draft;
-use crate::vm::{Context, Error, PayloadState, RunOptions, State, Vms};
+use crate::vm::prepare::{Unstarted, prepare};
+use crate::vm::vsock::{self, Route};
+use crate::vm::{Callbacks, Context, Listing, PayloadState, RunOptions, State, Vms};
 use crate::vm::{directory, driver};
 use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -35,8 +35,7 @@ pub struct Instance {
     memory: u64,
     route: Route,
     callbacks: Callbacks,
-    atoms: Atoms,
-    attestation: Attestation,
+    reports: Arc<dyn Reports>,
     registry: Weak<Vms>,
     inner: Mutex<Inner>,
     /// Told at each change of the state.
@@ -54,7 +53,7 @@ struct Inner {
     /// Whether all is cleaned up and the clients know.
     finished: bool,
     /// Who lists where the console can be had, until the VM is dead.
-    listing: Option<Listing>,
+    listing: Option<Arc<dyn Listing>>,
     /// When the VMM was started.
     executed: Option<Instant>,
 }
@@ -85,9 +84,9 @@ impl Instance {
         let (name, cid) = (context.name.clone(), context.cid);
         let memory = u64::from(draft.memory_mib.get()) << 20;
         let directory = context.directory.path().to_owned();
-        let listing = context.held.listing();
-        let (atoms, attestation) = (options.atoms.clone(), options.attestation.clone());
-        let (unstarted, route) = channels::prepare(draft, context, vmm, options)?;
+        let listing = context.listing.clone();
+        let reports = Arc::clone(&options.reports);
+        let (unstarted, route) = prepare(draft, context, vmm, options)?;
         Ok(Self {
             name,
             cid,
@@ -95,8 +94,7 @@ impl Instance {
             memory,
             route,
             callbacks: Callbacks::default(),
-            atoms,
-            attestation,
+            reports,
             registry,
             inner: Mutex::new(Inner {
                 state: State::NotStarted,
@@ -150,11 +148,11 @@ impl Instance {
     /// # Errors
     /// If it was started before, or the VMM does not start: then with the VMM's own words.
     pub fn start(vm: &Arc<Self>) -> Result<(), Error> {
-        let registry = vm.registry.upgrade().ok_or(Error::Ending)?;
+        let registry = vm.registry.upgrade().ok_or(Error::ending())?;
         let unstarted = {
             let mut inner = vm.inner();
             inner.state.begin()?;
-            inner.unstarted.take().ok_or(Error::Ending)?
+            inner.unstarted.take().ok_or(Error::ending())?
         };
         let (sender, receiver) = mpsc::sync_channel(1);
         let driven = Arc::clone(vm);
@@ -170,7 +168,7 @@ impl Instance {
             return Err(e);
         }
         // The driver always answers; if it panicked, the sender is gone.
-        receiver.recv().unwrap_or(Err(Error::Stopped))
+        receiver.recv().unwrap_or(Err(driver::stopped()))
     }
 
     /// Kills the VM and waits until everything of it is gone.
@@ -180,11 +178,7 @@ impl Instance {
     pub fn stop(&self) -> Result<(), Error> {
         let state = self.inner().state;
         if state == State::NotStarted {
-            return Err(Error::State {
-                is: state.word(),
-                call: "stop",
-                wanted: "running",
-            });
+            return Err(Error::state(state.word(), "stop", "running"));
         }
         self.kill();
         let mut inner = self.inner();
@@ -241,32 +235,24 @@ impl Instance {
     pub fn connect_vsock(&self, port: i32) -> Result<OwnedFd, Error> {
         let state = self.inner().state;
         if !matches!(state, State::Running(_)) {
-            return Err(Error::State {
-                is: state.word(),
-                call: "connectVsock",
-                wanted: "running",
-            });
+            return Err(Error::state(state.word(), "connectVsock", "running"));
         }
         let allowed = u32::try_from(port)
             .ok()
             .filter(|port| *port >= FIRST_PORT || TRUSTY_PORTS.contains(port))
-            .ok_or_else(|| Error::Invalid {
-                what: format!(
+            .ok_or_else(|| {
+                Error::invalid(format!(
                     "port {port}: it must be {FIRST_PORT} or more, or one of Trusty's, 2 to 20"
-                ),
+                ))
             })?;
-        device::connect(&self.route, self.cid, allowed)
+        vsock::connect(&self.route, self.cid, allowed)
     }
 
     fn control(&self, call: &'static str) -> Result<Arc<dyn Control>, Error> {
         let inner = self.inner();
         match (&inner.running, inner.state) {
             (Some(running), State::Running(_)) => Ok(Arc::clone(&running.control)),
-            (_, state) => Err(Error::State {
-                is: state.word(),
-                call,
-                wanted: "running",
-            }),
+            (_, state) => Err(Error::state(state.word(), call, "running")),
         }
     }
 
@@ -302,19 +288,13 @@ impl Instance {
         let wanted = u64::try_from(bytes)
             .ok()
             .filter(|wanted| *wanted <= self.memory)
-            .ok_or_else(|| Error::Invalid {
-                what: format!(
+            .ok_or_else(|| {
+                Error::invalid(format!(
                     "bytes {bytes}: the balloon must have 0 to {}, the guest's memory",
                     self.memory
-                ),
+                ))
             })?;
         Ok(self.control("setMemoryBalloon")?.set_balloon(wanted)?)
-    }
-
-    /// How the guest has itself certified.
-    #[must_use]
-    pub fn attestation(&self) -> &Attestation {
-        &self.attestation
     }
 
     /// Keeps where the console can be had, for those who list VMs.
@@ -323,11 +303,9 @@ impl Instance {
     /// If it is no path that could be shown in a line.
     pub fn set_host_console_name(&self, path: &str) -> Result<(), Error> {
         if path.is_empty() || path.len() > MAX_CONSOLE_NAME || path.chars().any(char::is_control) {
-            return Err(Error::Invalid {
-                what: format!(
-                    "pathname {path:?}: it must have 1 to {MAX_CONSOLE_NAME} bytes and no control characters"
-                ),
-            });
+            return Err(Error::invalid(format!(
+                "pathname {path:?}: it must have 1 to {MAX_CONSOLE_NAME} bytes and no control characters"
+            )));
         }
         let listing = {
             let inner = self.inner();
@@ -361,7 +339,7 @@ impl Instance {
             PayloadState::Started => {
                 self.callbacks.payload_started(self.cid);
                 let executed = self.inner().executed;
-                self.atoms.booted(
+                self.reports.booted(
                     &self.name,
                     executed.map_or(Duration::ZERO, |at| at.elapsed()),
                 );

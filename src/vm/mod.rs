@@ -1,32 +1,37 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A VM's life: its plan, its state, the thread that owns its processes.
 
-mod channels;
+mod callbacks;
 mod control_socket;
-mod device;
+mod death;
 pub mod directory;
 mod driver;
-mod error;
 mod instance;
 mod metrics;
 mod output;
 pub mod plan;
+mod prepare;
 mod ramdump;
 mod registry;
 mod state;
 mod tombstone;
 pub mod vhost;
+mod vsock;
 
+pub use callbacks::Callbacks;
 pub use control_socket::CONTROL_SOCKET;
-pub use device::VSOCK_SOCKET;
 pub use directory::VmDirectory;
-pub use error::Error;
 pub use instance::Instance;
 pub use ramdump::Destination;
 pub use registry::Vms;
 pub use state::{PayloadState, State};
+pub use vsock::{VSOCK_DEVICE, VSOCK_SOCKET};
 
-use crate::profile::{Atoms, Attestation};
+use crate::reports::Reports;
+use plan::Equipment;
+use rsbinder::SIBinder;
+use std::any::Any;
+use std::sync::Arc;
 use std::time::Duration;
 use vmm::accel::Acceleration;
 
@@ -41,8 +46,12 @@ pub struct Context {
     pub vsock: Option<vhost::KernelVsock>,
     /// Its temporary directory, which holds the CID among managers.
     pub directory: VmDirectory,
-    /// What it has of the profile's; given back after the directory.
-    pub held: crate::profile::Held,
+    /// Its network and devices of the host.
+    pub equipment: Equipment,
+    /// Where its console is listed, if it is.
+    pub listing: Option<Arc<dyn Listing>>,
+    /// What it has of the profile's; given back, by dropping it, after the directory.
+    pub resources: Box<dyn Any + Send>,
 }
 
 /// How a VM is run on this host, beside what its client asks for.
@@ -55,7 +64,31 @@ pub struct RunOptions {
     /// Where a dump of the guest's memory goes; the guest writes none if absent.
     pub ramdump: Option<Destination>,
     /// Who is told of the boot and the end.
-    pub atoms: Atoms,
-    /// How the guest has itself certified.
-    pub attestation: Attestation,
+    pub reports: Arc<dyn Reports>,
+    /// The binder objects that a VM offers.
+    pub roots: Roots,
+}
+
+/// Makes a binder object for a VM.
+pub type Root = Arc<dyn Fn(&Arc<Instance>) -> SIBinder + Send + Sync>;
+
+/// The binder objects that a VM offers, as made by those who know the interfaces.
+#[derive(Clone)]
+pub struct Roots {
+    /// What its guest calls.
+    pub guest: Root,
+    /// What other programs call over the VM's control socket.
+    pub control: Root,
+}
+
+impl std::fmt::Debug for Roots {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Roots").finish_non_exhaustive()
+    }
+}
+
+/// Lists where a VM's console is.
+pub trait Listing: std::fmt::Debug + Send + Sync {
+    /// The console is at `path`.
+    fn set_console(&self, path: &str);
 }

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The VMs of one client, and the threads that drive them.
 
+use crate::error::Error;
 use crate::vm::plan::Draft;
-use crate::vm::{Context, Error, Instance, RunOptions};
+use crate::vm::{Context, Instance, RunOptions};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::JoinHandle;
 use vmm::Vmm;
@@ -40,7 +41,7 @@ impl Vms {
         let vm = Arc::new(Instance::new(draft, context, vmm, options, registry)?);
         let mut inner = self.inner();
         if inner.ending {
-            return Err(Error::Ending);
+            return Err(Error::ending());
         }
         inner.vms.retain(|vm| vm.strong_count() > 0);
         inner.vms.push(Arc::downgrade(&vm));
@@ -58,7 +59,7 @@ impl Vms {
     ) -> Result<(), Error> {
         let mut inner = self.inner();
         if inner.ending {
-            return Err(Error::Ending);
+            return Err(Error::ending());
         }
         // Those that have ended are joined here, so that a client with many short VMs does not
         // gather threads.

@@ -13,7 +13,7 @@
 //!                └───────────┴──────────┴────▶ Hangup       killed, because it did not report
 //! ```
 
-use crate::vm::Error;
+use crate::error::{Error, Kind};
 use vmm::death::Death;
 
 /// How far the payload in a running guest has got, as the guest says.
@@ -87,11 +87,7 @@ impl State {
     /// If the VM has been started before.
     pub fn begin(&mut self) -> Result<(), Error> {
         if *self != Self::NotStarted {
-            return Err(Error::State {
-                is: self.word(),
-                call: "start",
-                wanted: "not started",
-            });
+            return Err(Error::state(self.word(), "start", "not started"));
         }
         *self = Self::Starting;
         Ok(())
@@ -115,11 +111,8 @@ impl State {
                 *from = to;
                 Ok(())
             }
-            Self::Running(from) => Err(Error::PayloadState { from: *from, to }),
-            _ => Err(Error::PayloadState {
-                from: PayloadState::Hangup,
-                to,
-            }),
+            Self::Running(from) => Err(no_step(*from, to)),
+            _ => Err(no_step(PayloadState::Hangup, to)),
         }
     }
 
@@ -129,6 +122,14 @@ impl State {
             *self = Self::Dead(death);
         }
     }
+}
+
+/// The guest reports a payload state that cannot follow the present one.
+fn no_step(from: PayloadState, to: PayloadState) -> Error {
+    Error::new(
+        Kind::State,
+        format!("the payload is {from:?}, so it cannot become {to:?}"),
+    )
 }
 
 #[cfg(test)]

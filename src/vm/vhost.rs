@@ -5,7 +5,7 @@
 //! The manager takes the CID when a VM is created, and the VMM takes over that very descriptor. So a
 //! CID that is taken is an error of the creation, and never a guest whose connections hang.
 
-use crate::vm::Error;
+use crate::error::{Error, Kind};
 use avf_rpc::vsock::Port;
 use std::io::ErrorKind;
 use std::os::fd::OwnedFd;
@@ -23,7 +23,7 @@ pub struct KernelVsock {
 /// Takes `cid` and the port of that number, or nothing if this host has no such device.
 ///
 /// # Errors
-/// [`Error::CidTaken`] or [`avf_rpc::Error::PortTaken`], or if the kernel refuses for another
+/// [`Kind::Taken`] if another program has one of them, or if the kernel refuses for another
 /// reason.
 pub fn reserve(cid: u32) -> Result<Option<KernelVsock>, Error> {
     match vhost_cid::reserve(cid) {
@@ -39,7 +39,13 @@ pub fn reserve(cid: u32) -> Result<Option<KernelVsock>, Error> {
             log::debug!("{DEVICE}: {e}{hint}; the VM gets a vsock device in a process of its own");
             Ok(None)
         }
-        Err(vhost_cid::Error::Taken(cid)) => Err(Error::CidTaken { cid }),
+        Err(vhost_cid::Error::Taken(cid)) => Err(Error::new(
+            Kind::Taken,
+            format!(
+                "CID {cid} is taken: a VM that another program started has it; end that VM, or \
+                 declare another CID"
+            ),
+        )),
         Err(vhost_cid::Error::Refused { cid, source }) => {
             Err(Error::io(format!("take CID {cid} with {DEVICE}"), source))
         }

@@ -45,7 +45,7 @@ impl<'a> Apps<'a> {
                 .output()
                 .is_err()
             {
-                println!("skipped: no {program}");
+                skip::skip!("no {program}");
                 return None;
             }
         }

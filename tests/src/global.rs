@@ -50,8 +50,8 @@ impl Way {
         };
         match lacking {
             None => ways.push(Self::Binder),
-            Some(reason) => println!(
-                "skipped: {reason}; kernel binder is tested in the device of `cargo xtask test --device`"
+            Some(reason) => skip::skip!(
+                "{reason}; kernel binder is tested in the device of `cargo xtask test --device`"
             ),
         }
         ways

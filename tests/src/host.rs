@@ -215,7 +215,7 @@ pub fn run(test: &str, client: impl FnOnce(&Host)) {
         return;
     }
     if let Err(reason) = Dist::find() {
-        println!("skipped: {reason}");
+        skip::skip!("{reason}");
         return;
     }
     let outside = Outside::new(test);

@@ -34,7 +34,7 @@ impl Tool {
                 outside: Outside::new(test),
             }),
             Err(reason) => {
-                println!("skipped: {reason}");
+                skip::skip!("{reason}");
                 None
             }
         }

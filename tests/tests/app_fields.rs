@@ -426,7 +426,7 @@ fn idsigs_are_made_of_signed_apks_only() {
         expect(
             refused(fd(&apk), fd(&idsig)),
             ILLEGAL,
-            "idsigFd: it must be open for reading and writing",
+            "idsigFd: its descriptor must be open for reading and writing",
         );
         let unsigned = host.scratch().join("unsigned.apk");
         expect(refused(fd(&unsigned), target()), FAILED, "not signed");

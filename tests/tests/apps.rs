@@ -154,7 +154,7 @@ fn add_programs(host: &Host, initrd: &Path, programs: &[(&str, &str)]) -> bool {
         };
         let path = String::from_utf8(found.stdout).unwrap();
         if path.trim().is_empty() {
-            println!("skipped: no {program}");
+            skip::skip!("no {program}");
             return false;
         }
         copy(Path::new(path.trim()), &staging.join(place));
@@ -304,9 +304,7 @@ fn the_payload_disk_is_in_order() {
         says("avf.app androidboot.microdroid.mount_vendor=1 one=1 two=2");
         says("extra APK 1 verified");
         if log.contains("the host gives no properties") {
-            println!(
-                "skipped: crosvm gives properties in a device tree, which this kernel has not"
-            );
+            skip::skip!("crosvm gives properties in a device tree, which this kernel has not");
             return;
         }
         says(&format!("untrusted/instance-id: {}", "i".repeat(64)));

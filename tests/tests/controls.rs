@@ -85,7 +85,7 @@ fn a_guest_that_is_suspended_and_resumed() {
             .iter()
             .any(|p| p.is_vmm() && p.command.contains("crosvm"))
         {
-            println!("skipped: the clock of a guest of crosvm goes on while it is suspended");
+            skip::skip!("the clock of a guest of crosvm goes on while it is suspended");
             return;
         }
         // The guest's clock stood still meanwhile, however slow everything else was. It counts in

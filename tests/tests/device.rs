@@ -28,7 +28,7 @@ fn on_device(test: &str, client: impl FnOnce(&Host)) {
     if inner().is_none()
         && let Err(reason) = needs()
     {
-        println!("skipped: {reason}; it runs in the device of `cargo xtask test --device`");
+        skip::skip!("{reason}; it runs in the device of `cargo xtask test --device`");
         return;
     }
     host::run(test, client);
@@ -95,7 +95,7 @@ fn the_answer_over_the_kernels_vsock() {
 fn crosvm_instead_of_qemu() {
     on_device("crosvm_instead_of_qemu", |host| {
         let Some(crosvm) = std::env::var_os("CROSVM").filter(|path| !path.is_empty()) else {
-            println!("skipped: CROSVM does not name a crosvm");
+            skip::skip!("CROSVM does not name a crosvm");
             return;
         };
         let manager = manager(host, "early_virtmgr", ("VIRTMGR_VMM", &crosvm), &[]);

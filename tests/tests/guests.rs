@@ -208,7 +208,7 @@ fn a_vsock_device_that_is_killed() {
             .filter(|p| p.command.contains("vsock-device"))
             .collect();
         if devices.is_empty() {
-            println!("skipped: this host's kernel has a vsock device, so there is none to kill");
+            skip::skip!("this host's kernel has a vsock device, so there is none to kill");
             return;
         }
         devices.iter().for_each(|p| p.kill());
@@ -258,7 +258,7 @@ mod killed_clients {
             unreachable!("the client was not killed");
         }
         if let Err(reason) = Dist::find() {
-            println!("skipped: {reason}");
+            skip::skip!("{reason}");
             return;
         }
         let outside = Outside::new(test);

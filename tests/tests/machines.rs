@@ -33,7 +33,7 @@ fn pci_devices(demo: &dyn vm_demo::IDemoService) -> Vec<String> {
 #[test]
 fn a_guest_with_a_display_usb_and_all_cpus() {
     if std::env::var_os("VIRTMGR_VMM").is_some_and(|v| v.to_string_lossy().contains("crosvm")) {
-        println!("skipped: whether a crosvm has graphics depends on how it was built");
+        skip::skip!("whether a crosvm has graphics depends on how it was built");
         return;
     }
     host::run("a_guest_with_a_display_usb_and_all_cpus", |host| {
@@ -80,7 +80,7 @@ const FIRMWARE: &str = "/usr/share/seabios/bios-256k.bin";
 fn a_boot_loader_of_the_clients() {
     host::run("a_boot_loader_of_the_clients", |host| {
         let Ok(firmware) = File::open(FIRMWARE) else {
-            println!("skipped: no {FIRMWARE}");
+            skip::skip!("no {FIRMWARE}");
             return;
         };
         let manager = host.early();

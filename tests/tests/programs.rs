@@ -13,9 +13,7 @@ use std::process::Command;
 use system_tests::host::{self, Dist};
 
 fn dist() -> Option<Dist> {
-    Dist::find()
-        .map_err(|reason| println!("skipped: {reason}"))
-        .ok()
+    Dist::find().map_err(|reason| skip::skip!("{reason}")).ok()
 }
 
 /// How often `needle` stands in `hay`, where the byte behind it satisfies `behind`.
@@ -66,7 +64,7 @@ fn the_early_program_is_small_and_static() {
         .arg(&path)
         .output();
     let Ok(output) = output else {
-        println!("skipped: no readelf (package binutils)");
+        skip::skip!("no readelf (package binutils)");
         return;
     };
     let text = String::from_utf8(output.stdout).unwrap();

@@ -90,7 +90,7 @@ fn with_list(test: &str, prepare: impl Fn(&Outside), parts: &[&str]) {
         return;
     }
     if let Err(reason) = Dist::find() {
-        println!("skipped: {reason}");
+        skip::skip!("{reason}");
         return;
     }
     let outside = Outside::new(test);
@@ -173,7 +173,7 @@ fn a_bad_entry_harms_no_other() {
         return;
     }
     if let Err(reason) = Dist::find() {
-        println!("skipped: {reason}");
+        skip::skip!("{reason}");
         return;
     }
     let outside = Outside::new("a_bad_entry_harms_no_other");
@@ -271,7 +271,7 @@ fn wrong_descriptors() {
     let dist = match Dist::find() {
         Ok(dist) => dist,
         Err(reason) => {
-            println!("skipped: {reason}");
+            skip::skip!("{reason}");
             return;
         }
     };

@@ -123,7 +123,7 @@ fn many_processes_make_the_file_at_once_and_one_gets_the_lock() {
 #[test]
 fn all_users_can() {
     if !rustix::process::geteuid().is_root() {
-        println!("skipped: only root can run processes of other users");
+        skip::skip!("only root can run processes of other users");
         return;
     }
     // Not below a directory that is closed to others.

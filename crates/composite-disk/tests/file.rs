@@ -46,7 +46,7 @@ fn qcow2_of_qemu_img_is_refused() {
         .output();
     match made {
         Ok(output) => assert!(output.status.success()),
-        Err(_) => return println!("skipped: no qemu-img here"),
+        Err(_) => return skip::skip!("no qemu-img here"),
     }
     let error = Image::detect(&File::open(path).unwrap()).unwrap_err();
     assert!(

@@ -32,7 +32,7 @@ fn qemu(program: &str, arguments: &[&str]) -> Option<String> {
             Some(text.into_owned())
         }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            println!("skipped: no {program} here");
+            skip::skip!("no {program} here");
             None
         }
         Err(error) => panic!("{program}: {error}"),

@@ -40,7 +40,7 @@ fn validate(paths: &[PathBuf]) -> Option<Vec<bool>> {
         .stderr(Stdio::null())
         .status();
     if installed.is_err() {
-        println!("skipped: xmllint (package libxml2-utils) is not installed");
+        skip::skip!("xmllint (package libxml2-utils) is not installed");
         return None;
     }
     let validate = |path: &PathBuf| {

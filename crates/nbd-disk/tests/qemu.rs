@@ -113,7 +113,7 @@ impl Disk {
         arguments: &[&str],
     ) -> Option<(Output, String)> {
         if Command::new(program).arg("--version").output().is_err() {
-            println!("skipped: no {program} here");
+            skip::skip!("no {program} here");
             return None;
         }
         let socket = self.path("socket");

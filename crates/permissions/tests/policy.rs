@@ -110,7 +110,7 @@ fn faults_of_the_file_are_named() {
 #[test]
 fn the_groups_of_another_users_process() {
     if !rustix::process::geteuid().is_root() {
-        println!("skipped: only root can run processes of other users");
+        skip::skip!("only root can run processes of other users");
         return;
     }
     let root = root(None);

@@ -43,11 +43,11 @@ fn connect(root: &Path) -> Service {
 #[test]
 fn contexts_over_kernel_binder() {
     let Some(binder) = device(Path::new("/")) else {
-        println!("skipped: this machine has no binder device");
+        skip::skip!("this machine has no binder device");
         return;
     };
     let Some(program) = std::env::var_os("VIRTMGR_TEST_HUB") else {
-        println!("skipped: VIRTMGR_TEST_HUB does not name rsb_hub (cargo install rsbinder-tools)");
+        skip::skip!("VIRTMGR_TEST_HUB does not name rsb_hub (cargo install rsbinder-tools)");
         return;
     };
     // It knows devices of binderfs only; a kernel without that has the same device elsewhere.

@@ -32,7 +32,7 @@ const GROUP: u32 = 54321;
 fn is_root() -> bool {
     let is = rustix::process::geteuid().is_root();
     if !is {
-        println!("skipped: only root can run processes of other users");
+        skip::skip!("only root can run processes of other users");
     }
     is
 }
@@ -429,7 +429,7 @@ fn users_may_what_their_groups_may() {
     if has_sys_resource() {
         assert_eq!(answer, "None None");
     } else {
-        println!("skipped: without CAP_SYS_RESOURCE no limit can be lifted");
+        skip::skip!("without CAP_SYS_RESOURCE no limit can be lifted");
         assert!(answer.contains("needs CAP_SYS_RESOURCE"), "{answer}");
     }
     let vms = daemon.connect().binder().debugListVms().unwrap();

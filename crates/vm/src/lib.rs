@@ -1,15 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The command line tool for virtual machines.
 //!
-//! * [`cli`] is the command line, also for programs that make manual pages of it.
+//! * The command line is in the crate `vm-cli`.
 //! * `run` runs a VM that a file describes, `app` one that runs an APK's payload; both by `run::life`.
 //! * `machines` finds the VMs that run; `list`, `inspect`, `pause`, `logs` and `console` work on them.
 //! * `images` and `feature` ask a manager for a file or an answer, `info` looks at the host, `early`
 //!   checks the lists of early VMs.
 #![forbid(unsafe_code)]
-
-pub mod cli;
-pub mod size;
 
 mod app;
 mod console;
@@ -34,8 +31,9 @@ mod terminal;
 mod users;
 
 use clap::Parser;
-use cli::{Cli, Command, EarlyCommand};
 use std::process::ExitCode;
+use vm_cli as cli;
+use vm_cli::{Cli, Command, EarlyCommand, size};
 
 /// The whole program. What went wrong is told on standard error; then the exit status is 1.
 #[must_use]

@@ -113,7 +113,7 @@ fn managers(name: &str) -> Option<PathBuf> {
         .chain(profile)
         .find(|dir| dir.join(name).is_file());
     if found.is_none() {
-        println!("skipped: no {name}: run `cargo xtask test`, or build it with Cargo");
+        skip::skip!("no {name}: run `cargo xtask test`, or build it with Cargo");
     }
     found
 }

@@ -73,7 +73,7 @@ fn compiles(compiler: &str, options: &[&str], source: &str) {
             "{compiler} {options:?}:\n{}",
             String::from_utf8_lossy(&output.stderr)
         ),
-        Err(e) => println!("skipped: {compiler}: {e}"),
+        Err(e) => skip::skip!("{compiler}: {e}"),
     }
 }
 

@@ -205,8 +205,8 @@ mod tests {
             .flatten()
             .find_map(|dir| Tree::read(&dir.ok()?.path()).ok());
         let (Some(tree), Ok(_)) = (tree, Command::new("modinfo").arg("-V").output()) else {
-            println!(
-                "skipped: no kernel in {} (cargo xtask dist), or no modinfo",
+            skip::skip!(
+                "no kernel in {} (cargo xtask dist), or no modinfo",
                 kernels.display()
             );
             return;

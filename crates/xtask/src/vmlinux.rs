@@ -130,7 +130,7 @@ mod tests {
         ];
         for packer in packers {
             let Ok(packed) = filter(packer, &elf) else {
-                println!("skipped: no {}", packer[0]);
+                skip::skip!("no {}", packer[0]);
                 continue;
             };
             assert_eq!(

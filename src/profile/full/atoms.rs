@@ -2,7 +2,7 @@
 //! Telling the global service what becomes of VMs, for statistics; without it, the log.
 
 use super::global::{Global, Internal};
-use crate::profile::{Creation, End};
+use crate::reports::{Creation, End, Reports};
 use avf_aidl::global::{AtomVmBooted, AtomVmCreationRequested, AtomVmExited};
 use rsbinder::BinderResult;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ const RAW_CONFIG: i32 = 2;
 
 /// Who is told of creations, boots and ends of the VMs of one client.
 #[derive(Debug, Clone)]
-pub struct Atoms {
+pub(super) struct Atoms {
     global: Arc<Global>,
     uid: u32,
 }
@@ -33,9 +33,10 @@ impl Atoms {
             Err(e) => log::info!("{line} (the global service was not told: {e})"),
         }
     }
+}
 
-    /// A client asked for a VM.
-    pub fn creation_requested(&self, creation: &Creation<'_>) {
+impl Reports for Atoms {
+    fn creation_requested(&self, creation: &Creation<'_>) {
         let atom = AtomVmCreationRequested {
             uid: self.uid.cast_signed(),
             vmIdentifier: creation.name.to_owned(),
@@ -67,8 +68,7 @@ impl Atoms {
         self.tell(&line, |service| service.atomVmCreationRequested(&atom));
     }
 
-    /// A VM's payload has been started, `elapsed` after its VMM.
-    pub fn booted(&self, name: &str, elapsed: Duration) {
+    fn booted(&self, name: &str, elapsed: Duration) {
         let atom = AtomVmBooted {
             uid: self.uid.cast_signed(),
             vmIdentifier: name.to_owned(),
@@ -81,8 +81,7 @@ impl Atoms {
         self.tell(&line, |service| service.atomVmBooted(&atom));
     }
 
-    /// A VM has ended.
-    pub fn exited(&self, end: &End<'_>) {
+    fn exited(&self, end: &End<'_>) {
         let atom = AtomVmExited {
             uid: self.uid.cast_signed(),
             vmIdentifier: end.name.to_owned(),

@@ -3,9 +3,10 @@
 
 use super::directories::{base, sweep_once};
 use crate::client::Client;
+use crate::error::{Error, Kind};
 use crate::host::Host;
 use crate::vm::directory::Error as DirectoryError;
-use crate::vm::{Error, VmDirectory, vhost};
+use crate::vm::{VmDirectory, vhost};
 use cid_lock::{CidLock, CidLocks};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -32,7 +33,7 @@ impl Cids {
 
     /// The lock of `cid`, or none if another VM of the machine has it.
     pub(super) fn lock(&self, host: &Host, cid: u32) -> Result<Option<CidLock>, Error> {
-        let failed = |e: cid_lock::Error| Error::CidLock(Box::new(e));
+        let failed = |e: cid_lock::Error| Error::failed("reserve a CID among all managers", e);
         let locks = match self.locks.get() {
             Some(locks) => locks,
             None => {
@@ -85,14 +86,20 @@ impl Cids {
                 Err(e) => return Err(e),
             }
         }
-        Err(Error::NoCid)
+        Err(no_cid())
     }
 }
 
 /// Whether another program has the CID, or the port of that number.
 pub(super) fn is_taken(error: &Error) -> bool {
-    matches!(
-        error,
-        Error::CidTaken { .. } | Error::Rpc(avf_rpc::Error::PortTaken { .. })
+    error.kind() == Kind::Taken
+}
+
+/// All CIDs are taken.
+pub(super) fn no_cid() -> Error {
+    let (first, last) = (CIDS.start(), CIDS.end());
+    Error::new(
+        Kind::State,
+        format!("no CID is left: every one from {first} to {last} is held by a running VM"),
     )
 }

@@ -2,8 +2,8 @@
 //! The way to the global virtualization service, if there is one.
 
 use super::no_global_service;
-use crate::service::status::{failure, unsupported};
-use crate::vm::Error;
+use crate::error::Error;
+use crate::status::{failure, unsupported};
 use avf_aidl::global::IVirtualizationServiceInternal;
 use rsbinder::{BinderResult, Status, StatusCode, Strong};
 use service_client::Service;
@@ -38,7 +38,7 @@ impl Global {
         let mut known = self.service();
         if known.is_none()
             && let Some(service) = service_client::connect(&self.root)
-                .map_err(|e| Error::GlobalService(Box::new(e)))?
+                .map_err(|e| Error::failed("reach the global virtualization service", e))?
         {
             lift_memory_lock_limit(&service.binder());
             *known = Some(Arc::new(service));

@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 //! APEXes as they are active, or as they will be after the next boot.
 
-use crate::app_config::Apexes;
+use super::vendor_image;
+use crate::app_config::Platform;
+use crate::error::{Cause, Error};
 use crate::host::Host;
-use crate::vm::Error;
 use avf_aidl::platform::IPackageManagerNative;
 use microdroid::PayloadConfig;
 use microdroid::apex::{ApexInfoList, CLASSPATH, Source, StagedApex};
 use rsbinder::FromIBinder;
 use service_client::Kernel;
+use std::fs::File;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -21,24 +23,20 @@ const PACKAGES: &str = "package_native";
 
 /// APEXes as they are active.
 #[derive(Debug)]
-pub struct Selection {
+pub(super) struct Selection {
     host: Host,
 }
 
 impl Selection {
     /// The selection on a host.
-    #[must_use]
-    pub fn new(host: &Host) -> Self {
+    pub(super) fn new(host: &Host) -> Self {
         Self { host: host.clone() }
     }
 
     /// Takes staged APEXes in the place of active ones.
     fn stage(&self, list: &mut ApexInfoList) -> Result<(), Error> {
         let failed =
-            |what: &str, source: Box<dyn std::error::Error + Send + Sync>| Error::Microdroid {
-                what: format!("prefer_staged: {what}"),
-                source,
-            };
+            |what: &str, source: Cause| Error::failed(format!("prefer_staged: {what}"), source);
         let ask = |e: rsbinder::Status| failed("ask for the staged APEXes", Box::new(e));
         let found = Kernel::open(self.host.root()).and_then(|kernel| kernel.get(PACKAGES));
         let Some(packages) = found.unwrap_or_else(|e| {
@@ -75,7 +73,7 @@ impl Selection {
     }
 }
 
-impl Apexes for Selection {
+impl Platform for Selection {
     fn complete(&self, list: &mut ApexInfoList, config: &PayloadConfig) -> Result<(), Error> {
         if config.apexes.iter().any(|apex| apex.name == CLASSPATH) {
             list.mark_classpath(&class_path(&self.host.path(DERIVE_CLASSPATH))?);
@@ -88,6 +86,10 @@ impl Apexes for Selection {
 
     fn source(&self) -> Source {
         Source::Active
+    }
+
+    fn vendor_digest(&self, image: &File) -> Result<String, Error> {
+        vendor_image::vendor_digest(image)
     }
 }
 

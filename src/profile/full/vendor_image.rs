@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The vendor's image for Microdroid, which the guest verifies by its digest.
 
-use crate::vm::Error;
+use crate::error::Error;
 use std::fmt::Write;
 use std::fs::File;
 use vbmeta::VbMeta;
@@ -13,21 +13,18 @@ const FIELD: &str = "customConfig.vendorImage";
 ///
 /// # Errors
 /// If the image has no sound verified-boot structure with a hash tree.
-pub fn vendor_digest(image: &File) -> Result<String, Error> {
-    let found = VbMeta::read(image).map_err(|e| Error::Microdroid {
-        what: FIELD.into(),
-        source: e.into(),
-    })?;
+pub(super) fn vendor_digest(image: &File) -> Result<String, Error> {
+    let found = VbMeta::read(image).map_err(|e| Error::failed(FIELD, e))?;
     let digest = found
         .hashtrees
         .first()
         .map(|tree| &tree.root_digest[..])
         .filter(|digest| !digest.is_empty())
-        .ok_or_else(|| Error::Invalid {
-            what: format!(
+        .ok_or_else(|| {
+            Error::invalid(format!(
                 "{FIELD}: its verified-boot structure has no hash tree; make it with avbtool \
                  add_hashtree_footer"
-            ),
+            ))
         })?;
     Ok(digest.iter().fold(String::new(), |mut text, byte| {
         // Writing to a string cannot fail.

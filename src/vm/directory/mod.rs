@@ -70,6 +70,12 @@ pub enum Error {
     },
 }
 
+impl From<Error> for crate::error::Error {
+    fn from(error: Error) -> Self {
+        Self::of(crate::error::Kind::Failure, error)
+    }
+}
+
 /// A VM's temporary directory. Dropping it removes the directory, or everything in it if the global
 /// service made it, then gives the CID free.
 #[derive(Debug)]

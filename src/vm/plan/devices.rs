@@ -2,8 +2,9 @@
 //! Graphics, input and sound. Texts of the client's go onto a command line whose values are
 //! separated by punctuation, so they must have none of it.
 
-use super::{duplicate, invalid};
-use crate::vm::Error;
+use super::invalid;
+use crate::error::Error;
+use crate::fd::duplicate;
 use avf_aidl::service::{AudioConfig, DisplayConfig, GpuConfig, InputDevice};
 use rsbinder::ParcelFileDescriptor;
 use rustix::fs::{FileType, fstat};

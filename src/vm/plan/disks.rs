@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Disks, and the partitions of which they may be made.
 
-use super::{file, invalid};
-use crate::vm::Error;
+use super::invalid;
+use crate::error::Error;
+use crate::fd::file;
 use avf_aidl::service::{DiskImage, Partition};
 use std::collections::HashSet;
 use vmm::plan::Disk;

@@ -3,15 +3,16 @@
 
 use super::check_features;
 use crate::app_config;
+use crate::capabilities::Capabilities;
+use crate::error::{Error, Kind};
 use crate::host::Hypervisor;
-use crate::profile::Capabilities;
-use crate::vm::Error;
 use avf_aidl::service::app_config::CustomConfig;
 use avf_aidl::service::{VirtualMachineAppConfig, VirtualMachineRawConfig};
 use rsbinder::ParcelFileDescriptor;
 use std::fs::File;
 
 const NONE: Capabilities = Capabilities {
+    program: "manager",
     network: false,
     device_assignment: false,
     vendor_modules: false,
@@ -28,7 +29,9 @@ const ORDINARY: Hypervisor = Hypervisor {
 
 fn refused(result: Result<(), Error>, field: &str) {
     match result {
-        Err(Error::Unsupported { what }) => assert!(what.contains(field), "{what}"),
+        Err(e) if e.kind() == Kind::Unsupported => {
+            assert!(e.to_string().contains(field), "{e}");
+        }
         other => panic!("{field}: {other:?}"),
     }
 }

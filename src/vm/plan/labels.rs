@@ -2,7 +2,7 @@
 //! What a protected VM starts with must come from where only the platform, a package manager or a
 //! shell can write: its SELinux label says so. Without a label there is no proof.
 
-use crate::vm::Error;
+use crate::error::{Error, Kind};
 use microdroid::{IDSIG_PARTITION, INSTANCE_PARTITION, METADATA_PARTITION, STORAGE_PARTITION};
 use rustix::fs::fgetxattr;
 use rustix::io::Errno;
@@ -24,7 +24,7 @@ const TRUSTED: [&str; 7] = [
 /// Which partitions of a protected VM may come from anywhere, because its guest verifies or
 /// encrypts them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Exempt {
+pub enum LabelPolicy {
     /// Those of a raw config: its instance.
     Raw,
     /// Those of an app config: also its storage, and what the manager or the client made for it.
@@ -33,7 +33,7 @@ pub enum Exempt {
     Vendor,
 }
 
-impl Exempt {
+impl LabelPolicy {
     fn has(self, label: &str) -> bool {
         match self {
             Self::Vendor => true,
@@ -58,9 +58,9 @@ const EXTRA_IDSIG: &str = "extra-idsig-";
 /// Refuses files whose labels are not those of trusted places.
 ///
 /// # Errors
-/// [`Error::Untrusted`], naming the field.
-pub(super) fn check(boot: &Boot, disks: &[Disk], exempt: Exempt) -> Result<(), Error> {
-    if exempt == Exempt::Vendor {
+/// [`Kind::Failure`], naming the field.
+pub(super) fn check(boot: &Boot, disks: &[Disk], policy: LabelPolicy) -> Result<(), Error> {
+    if policy == LabelPolicy::Vendor {
         return Ok(());
     }
     let (first, initrd) = match boot {
@@ -76,7 +76,7 @@ pub(super) fn check(boot: &Boot, disks: &[Disk], exempt: Exempt) -> Result<(), E
             continue;
         };
         for (index, partition) in partitions.iter().enumerate() {
-            if !exempt.has(&partition.label) {
+            if !policy.has(&partition.label) {
                 check_file(
                     &format!(
                         "disks[{number}].partitions[{index}].image ('{}')",
@@ -91,11 +91,14 @@ pub(super) fn check(boot: &Boot, disks: &[Disk], exempt: Exempt) -> Result<(), E
 }
 
 fn check_file(field: &str, file: impl AsFd) -> Result<(), Error> {
-    let untrusted = |why: String| Error::Untrusted {
-        what: format!(
-            "{field}: {why}; a protected VM takes files of these SELinux types only: {}",
-            TRUSTED.join(", ")
-        ),
+    let untrusted = |why: String| {
+        Error::new(
+            Kind::Failure,
+            format!(
+                "{field}: {why}; a protected VM takes files of these SELinux types only: {}",
+                TRUSTED.join(", ")
+            ),
+        )
     };
     let context = match context(file) {
         Ok(context) => context,
@@ -160,8 +163,8 @@ mod tests {
             ("microdroid-apk", false, false),
             ("microdroid-apex-0", false, false),
         ] {
-            assert_eq!(Exempt::Raw.has(label), raw, "{label}");
-            assert_eq!(Exempt::App.has(label), app, "{label}");
+            assert_eq!(LabelPolicy::Raw.has(label), raw, "{label}");
+            assert_eq!(LabelPolicy::App.has(label), app, "{label}");
         }
     }
 
@@ -175,7 +178,7 @@ mod tests {
             rustix::fs::fsetxattr(&file, ATTRIBUTE, context.as_bytes(), flags).map(|()| file)
         };
         let Ok(trusted) = labelled("apk_data_file") else {
-            println!("skipped: no labels can be written here");
+            skip::skip!("no labels can be written here");
             return;
         };
         check_file("kernel", &trusted).unwrap();
@@ -198,9 +201,9 @@ mod tests {
                 guid: None,
             }])]
         };
-        check(&boot(), &disk("extra-idsig-0"), Exempt::App).unwrap();
-        check(&boot(), &disk("extra-apk-0"), Exempt::Vendor).unwrap();
-        let error = check(&boot(), &disk("extra-apk-0"), Exempt::App).unwrap_err();
+        check(&boot(), &disk("extra-idsig-0"), LabelPolicy::App).unwrap();
+        check(&boot(), &disk("extra-apk-0"), LabelPolicy::Vendor).unwrap();
+        let error = check(&boot(), &disk("extra-apk-0"), LabelPolicy::App).unwrap_err();
         assert!(
             error
                 .to_string()

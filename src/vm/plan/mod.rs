@@ -9,19 +9,22 @@ mod feature_tests;
 mod labels;
 mod origin;
 
-pub use labels::Exempt;
+pub use labels::LabelPolicy;
 pub use origin::check as check_origin;
 
+use crate::capabilities::Capabilities;
+use crate::error::{Error, Kind};
+use crate::fd::{regular, stream};
 use crate::host::Hypervisor;
-use crate::profile::{Capabilities, Equipment};
-use crate::vm::Error;
 use avf_aidl::service::{CpuTopology, VirtualMachineConfig, VirtualMachineRawConfig};
 use rsbinder::ParcelFileDescriptor;
-use rustix::fs::{FileType, OFlags, fcntl_getfl, fstat};
+use rustix::fs::OFlags;
 use std::fs::File;
 use std::num::{NonZeroU16, NonZeroU32};
 use std::os::fd::OwnedFd;
-use vmm::plan::{Audio, Balloon, Boot, ConsoleInput, Cpus, Disk, Display, Gpu, Input, Protection};
+use vmm::plan::{
+    Assigned, Audio, Balloon, Boot, ConsoleInput, Cpus, Disk, Display, Gpu, Input, Protection,
+};
 
 /// Memory of a guest whose config names none, in MiB.
 const DEFAULT_MEMORY_MIB: i32 = 256;
@@ -39,6 +42,15 @@ pub struct ConsoleFiles<'a> {
     pub console_in: Option<&'a ParcelFileDescriptor>,
     /// The guest's log; logged if absent.
     pub os_log: Option<&'a ParcelFileDescriptor>,
+}
+
+/// Network and devices for one VM.
+#[derive(Debug, Default)]
+pub struct Equipment {
+    /// An opened TAP device.
+    pub tap: Option<OwnedFd>,
+    /// Devices of the host.
+    pub assigned: Option<Assigned>,
 }
 
 /// A checked VM, before it has a CID.
@@ -74,8 +86,6 @@ pub struct Draft {
     pub usb: bool,
     /// Properties for the guest, as a device-tree overlay.
     pub device_tree_overlay: Option<File>,
-    /// Its network and devices of the host.
-    pub equipment: Equipment,
     /// Which device console input goes to.
     pub console_input: ConsoleInput,
     /// The client's descriptor for console output.
@@ -107,13 +117,13 @@ pub fn identity(config: &VirtualMachineConfig) -> (&str, &[u8; 64]) {
 /// Refuses what this profile, or this host, cannot do, by the field's name.
 ///
 /// # Errors
-/// [`Error::Unsupported`].
+/// [`Kind::Unsupported`].
 pub fn check_features(
     config: &VirtualMachineRawConfig,
     can: Capabilities,
     hypervisor: &Hypervisor,
 ) -> Result<(), Error> {
-    let program = crate::profile::NAME;
+    let program = can.program;
     let refused = [
         (
             config.networkSupported && !can.network,
@@ -133,23 +143,23 @@ pub fn check_features(
         ),
     ];
     match refused.into_iter().find(|(asked, _)| *asked) {
-        Some((_, what)) => Err(Error::Unsupported { what }),
+        Some((_, what)) => Err(Error::unsupported(what)),
         None => Ok(()),
     }
 }
 
 impl Draft {
-    /// Checks `config` and takes duplicates of its descriptors. `exempt` says which partitions may
+    /// Checks `config` and takes duplicates of its descriptors. `policy` says which partitions may
     /// come from anywhere.
     ///
     /// # Errors
-    /// [`Error::Invalid`], [`Error::BadParcelable`], [`Error::Forbidden`] or [`Error::Untrusted`],
+    /// [`Kind::Invalid`], [`Kind::BadParcelable`], [`Kind::Security`] or [`Kind::Failure`],
     /// naming the field.
     pub fn new(
         config: &VirtualMachineRawConfig,
         files: ConsoleFiles<'_>,
         hypervisor: &Hypervisor,
-        exempt: Exempt,
+        policy: LabelPolicy,
     ) -> Result<Self, Error> {
         check_name(&config.name)?;
         check_platform_version(&config.platformVersion)?;
@@ -165,7 +175,7 @@ impl Draft {
             .map(|(index, image)| disks::disk(index, image))
             .collect::<Result<_, _>>()?;
         if config.protectedVm {
-            labels::check(&boot, &disks, exempt)?;
+            labels::check(&boot, &disks, policy)?;
         }
         let has_balloon = hypervisor.memory_reclaim && !config.noBalloon;
         Ok(Self {
@@ -194,7 +204,6 @@ impl Draft {
             audio: config.audioConfig.as_ref().and_then(devices::audio),
             usb: config.usbConfig.as_ref().is_some_and(|usb| usb.controller),
             device_tree_overlay: None,
-            equipment: Equipment::default(),
             console_input: console_input(config.consoleInputDevice.as_deref())?,
             console_out: console("consoleOutFd", files.console_out, OFlags::WRONLY)?,
             console_in: console("consoleInFd", files.console_in, OFlags::RDONLY)?,
@@ -204,7 +213,7 @@ impl Draft {
 }
 
 fn invalid(what: String) -> Error {
-    Error::Invalid { what }
+    Error::invalid(what)
 }
 
 fn memory(mib: i32) -> Result<NonZeroU32, Error> {
@@ -222,7 +231,7 @@ fn memory(mib: i32) -> Result<NonZeroU32, Error> {
 /// The virtual CPUs of a topology.
 ///
 /// # Errors
-/// [`Error::Invalid`] if it is no known one.
+/// [`Kind::Invalid`] if it is no known one.
 pub(crate) fn cpus(topology: CpuTopology) -> Result<Cpus, Error> {
     match topology {
         CpuTopology::ONE_CPU => Ok(Cpus::Count(NonZeroU32::MIN)),
@@ -258,9 +267,10 @@ fn gdb_port(config: &VirtualMachineRawConfig) -> Result<Option<NonZeroU16>, Erro
     })?;
     let port = NonZeroU16::new(port);
     if port.is_some() && config.protectedVm {
-        return Err(Error::Forbidden {
-            what: "gdbPort: a protected VM cannot be debugged".into(),
-        });
+        return Err(Error::new(
+            Kind::Security,
+            "gdbPort: a protected VM cannot be debugged",
+        ));
     }
     Ok(port)
 }
@@ -279,16 +289,16 @@ fn boot(config: &VirtualMachineRawConfig) -> Result<Boot, Error> {
     let initrd = config
         .initrd
         .as_ref()
-        .map(|fd| regular("initrd", fd))
+        .map(|fd| regular("initrd", fd, OFlags::RDONLY))
         .transpose()?;
     match (&config.kernel, &config.bootloader) {
         (Some(kernel), None) => Ok(Boot::Kernel {
-            kernel: regular("kernel", kernel)?,
+            kernel: regular("kernel", kernel, OFlags::RDONLY)?,
             initrd,
             params,
         }),
         (None, Some(image)) => Ok(Boot::Bootloader {
-            image: regular("bootloader", image)?,
+            image: regular("bootloader", image, OFlags::RDONLY)?,
             initrd,
             params,
         }),
@@ -317,66 +327,12 @@ fn check_name(name: &str) -> Result<(), Error> {
 }
 
 fn check_platform_version(version: &str) -> Result<(), Error> {
-    semver::VersionReq::parse(version)
-        .map(drop)
-        .map_err(|e| Error::BadParcelable {
-            what: format!(
+    semver::VersionReq::parse(version).map(drop).map_err(|e| {
+        Error::new(
+            Kind::BadParcelable,
+            format!(
                 "platformVersion {version:?}: it must be a SemVer requirement such as \"~1.0\": {e}"
             ),
-        })
-}
-
-/// A descriptor of our own for what the client gave as `field`.
-pub(crate) fn duplicate(field: &str, fd: &ParcelFileDescriptor) -> Result<OwnedFd, Error> {
-    fd.as_ref().try_clone().map_err(|e| Error::BadParcelable {
-        what: format!("{field}: its descriptor cannot be duplicated: {e}"),
+        )
     })
-}
-
-fn file(field: &str, fd: &ParcelFileDescriptor) -> Result<File, Error> {
-    duplicate(field, fd).map(File::from)
-}
-
-/// A console's other end. A VMM opens it anew, with whatever rights this process has, so a client
-/// must have the right itself that it gives to the guest.
-fn stream(field: &str, fd: &ParcelFileDescriptor, access: OFlags) -> Result<OwnedFd, Error> {
-    let fd = duplicate(field, fd)?;
-    let stat = fstat(&fd).map_err(|e| Error::io(format!("stat {field}"), e))?;
-    if !matches!(
-        FileType::from_raw_mode(stat.st_mode),
-        FileType::RegularFile | FileType::Fifo | FileType::Socket | FileType::CharacterDevice
-    ) {
-        return Err(invalid(format!(
-            "{field}: it must be a file, a pipe, a socket or a terminal"
-        )));
-    }
-    let flags = fcntl_getfl(&fd).map_err(|e| Error::io(format!("flags of {field}"), e))?;
-    let mode = flags & OFlags::ACCMODE;
-    if flags.contains(OFlags::PATH) || (mode != access && mode != OFlags::RDWR) {
-        let purpose = if access == OFlags::RDONLY {
-            "reading"
-        } else {
-            "writing"
-        };
-        return Err(invalid(format!(
-            "{field}: its descriptor must be open for {purpose}"
-        )));
-    }
-    Ok(fd)
-}
-
-/// A file that a VMM reads from start to end.
-fn regular(field: &str, fd: &ParcelFileDescriptor) -> Result<File, Error> {
-    let fd = duplicate(field, fd)?;
-    let stat = fstat(&fd).map_err(|e| Error::io(format!("stat {field}"), e))?;
-    if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
-        return Err(invalid(format!("{field}: it must be a regular file")));
-    }
-    let flags = fcntl_getfl(&fd).map_err(|e| Error::io(format!("flags of {field}"), e))?;
-    if flags.contains(OFlags::PATH) || flags & OFlags::ACCMODE == OFlags::WRONLY {
-        return Err(invalid(format!(
-            "{field}: its descriptor must be open for reading"
-        )));
-    }
-    Ok(File::from(fd))
 }

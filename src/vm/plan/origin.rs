@@ -3,8 +3,8 @@
 //! side's files only: those of its client. Files that a VM writes to, and those that are made for it,
 //! belong to no side.
 
+use crate::error::{Error, Kind};
 use crate::host::Host;
-use crate::vm::Error;
 use avf_aidl::service::app_config::Payload;
 use avf_aidl::service::{VirtualMachineAppConfig, VirtualMachineConfig, VirtualMachineRawConfig};
 use microdroid::INSTANCE_PARTITION;
@@ -20,7 +20,7 @@ const SHARED: &str = "vendor/etc/avf/microdroid/microdroid_vendor.img";
 /// Refuses files of the vendor's for a client that is not the vendor's, and the other way round.
 ///
 /// # Errors
-/// [`Error::Untrusted`], naming field and file.
+/// [`Kind::Failure`], naming field and file.
 pub fn check(config: &VirtualMachineConfig, host: &Host, is_vendor: bool) -> Result<(), Error> {
     let mut files = Vec::new();
     match config {
@@ -93,12 +93,13 @@ fn check_path(field: &str, path: &Path, root: &Path, is_vendor: bool) -> Result<
     } else {
         ("on /vendor or /odm", "a client that is not there")
     };
-    Err(Error::Untrusted {
-        what: format!(
+    Err(Error::new(
+        Kind::Failure,
+        format!(
             "{field}: {} is {file}, so it is not for {client}",
             path.display()
         ),
-    })
+    ))
 }
 
 #[cfg(test)]

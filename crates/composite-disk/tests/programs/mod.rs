@@ -23,7 +23,7 @@ pub(crate) fn output_of(program: &str, arguments: &[&str], files: &[&Path]) -> O
             Some(text.into_owned())
         }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            println!("skipped: no {program} here");
+            skip::skip!("no {program} here");
             None
         }
         Err(error) => panic!("{program}: {error}"),

@@ -97,7 +97,7 @@ fn what_a_manager_holds_is_left_to_it() {
 #[test]
 fn vms_live_on_when_the_service_is_killed() {
     if !rustix::process::geteuid().is_root() {
-        println!("skipped: only root can give directories to other users");
+        skip::skip!("only root can give directories to other users");
         return;
     }
     let root = tempfile::tempdir().unwrap();

@@ -178,7 +178,7 @@ mod tests {
         let tap = match create(Path::new("/"), &suffix) {
             Ok(tap) => tap,
             Err(e @ (Error::Device { .. } | Error::Kernel { .. })) => {
-                println!("skipped: {}", crate::status::chain(&e));
+                skip::skip!("{}", crate::status::chain(&e));
                 return;
             }
             Err(e) => panic!("{e}"),
@@ -213,7 +213,7 @@ mod tests {
         let (pipe, _) = io::pipe().unwrap();
         assert!(matches!(delete(&pipe), Err(Error::NotOurs(_))));
         let Ok(unattached) = open(Path::new("/")) else {
-            println!("skipped: no /dev/tun here");
+            skip::skip!("no /dev/tun here");
             return;
         };
         let error = delete(&unattached).unwrap_err();
@@ -221,7 +221,7 @@ mod tests {
         let name = format!("other{}", std::process::id() % 1_000_000);
         let other = Request::new(&name, IFF_TAP | IFF_NO_PI);
         if let Err(e) = request::attach(&unattached, &other) {
-            println!("skipped: {e}");
+            skip::skip!("{e}");
             return;
         }
         let error = delete(&unattached).unwrap_err();

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The command line. Manual pages and shell completions are made of [`Cli`].
+//! The command line of the tool `vm`. Its manual pages and shell completions are made of [`Cli`].
+#![forbid(unsafe_code)]
 
 pub mod app;
 pub mod common;
 pub mod images;
 pub mod machines;
 pub mod run;
+pub mod size;
 
 use app::{RunAppArgs, RunMicrodroidArgs};
 use clap::{Args, Parser, Subcommand};

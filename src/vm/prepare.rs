@@ -2,13 +2,13 @@
 //! What a VM needs before its VMM is started: pipes for all that it writes, its vsock, and the
 //! VMM's command line.
 
+use crate::error::Error;
 use crate::vm::control_socket::ControlSocket;
-use crate::vm::device::{self, HostSide, Route};
-use crate::vm::driver::Streams;
 use crate::vm::output::LineLog;
 use crate::vm::plan::Draft;
 use crate::vm::ramdump::Ramdump;
-use crate::vm::{Context, Error, RunOptions};
+use crate::vm::vsock::{self, HostSide, Route};
+use crate::vm::{Context, RunOptions};
 use log_file::LogFile;
 use rustix::pipe::{PipeFlags, pipe_with};
 use std::os::fd::OwnedFd;
@@ -25,6 +25,16 @@ pub(super) struct Unstarted {
     pub(super) context: Context,
 }
 
+/// What the guest and its VMM write.
+pub(super) struct Streams {
+    /// Why the guest gave up.
+    pub(super) failure: OwnedFd,
+    /// The guest's output that its client did not want.
+    pub(super) logs: Vec<LineLog>,
+    /// The guest's memory dump.
+    pub(super) ramdump: Option<Ramdump>,
+}
+
 /// Makes the channels of a VM and the VMM's command line.
 pub(super) fn prepare(
     draft: Draft,
@@ -34,7 +44,7 @@ pub(super) fn prepare(
 ) -> Result<(Unstarted, Route), Error> {
     let cid = context.cid;
     let control = ControlSocket::listen(&context.directory)?;
-    let (vsock, route) = device::prepare(&context.directory, context.vsock.take())?;
+    let (vsock, route) = vsock::prepare(&context.directory, context.vsock.take())?;
     let (vsock, host_side) = vsock.split(cid);
     let mut logs = Vec::new();
     let directory = context.directory.path();
@@ -60,6 +70,7 @@ pub(super) fn prepare(
             (Some(ramdump), Some(write))
         }
     };
+    let equipment = std::mem::take(&mut context.equipment);
     let plan = Plan {
         name: context.name.clone(),
         directory: context.directory.path().to_owned(),
@@ -84,9 +95,9 @@ pub(super) fn prepare(
         device_tree_overlay: draft.device_tree_overlay,
         gpu: draft.gpu,
         display: draft.display,
-        tap: draft.equipment.tap,
+        tap: equipment.tap,
         inputs: draft.inputs,
-        assigned: draft.equipment.assigned,
+        assigned: equipment.assigned,
         audio: draft.audio,
         usb: draft.usb,
     };

@@ -14,7 +14,7 @@ const VERSION: &str = "virtmgr @VERSION@";
 
 /// The pages in `dir`.
 pub(super) fn pages(dir: &Path) -> Result<Vec<Page>> {
-    let list = || format!("list {}", dir.display());
+    let list = || format!("cannot list {}", dir.display());
     let mut pages = Vec::new();
     for entry in fs::read_dir(dir).with_context(list)? {
         let path = entry.with_context(list)?.path();
@@ -55,5 +55,5 @@ fn include(text: &str, dir: &Path) -> Result<String> {
 }
 
 fn read(path: &Path) -> Result<String> {
-    fs::read_to_string(path).with_context(|| format!("read {}", path.display()))
+    fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
 }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The vsock of a VM: the kernel's device where there is one, else a process of our own.
 
-use crate::args;
+use crate::error::Error;
+use crate::vm::VmDirectory;
 use crate::vm::vhost::KernelVsock;
-use crate::vm::{Error, VmDirectory};
 use avf_rpc::vsock::Port;
 use rustix::fs::{Mode, OFlags};
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
@@ -14,6 +14,8 @@ use vmm::child::Child;
 use vmm::launch::Launch;
 use vmm::plan::Vsock;
 
+/// The name of the command that makes this program a vsock device.
+pub const VSOCK_DEVICE: &str = "vsock-device";
 /// The name, in the VM's directory, of the socket for connections of the host; the guest's
 /// connections to the host's port `P` go to this name with `_P`.
 pub const VSOCK_SOCKET: &str = "vsock";
@@ -116,7 +118,7 @@ impl UserDevice {
         let vhost_user = launch.pass(self.vhost_user);
         let listener = launch.pass(self.listener.into());
         let folder = launch.pass(open(directory)?);
-        launch.arg(args::VSOCK_DEVICE).args([
+        launch.arg(VSOCK_DEVICE).args([
             cid.to_string(),
             vhost_user.to_string(),
             listener.to_string(),

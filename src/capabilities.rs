@@ -21,6 +21,8 @@ use avf_aidl::service::{
 /// What a profile can do for a VM. A permission check that is not made never switches one on.
 #[derive(Debug, Clone, Copy)]
 pub struct Capabilities {
+    /// The program that has them.
+    pub program: &'static str,
     /// Networking (a TAP device).
     pub network: bool,
     /// Assigning devices of the host.
@@ -38,9 +40,10 @@ pub struct Capabilities {
 }
 
 impl Capabilities {
-    /// All that this program was built with.
-    pub(super) const fn of_build() -> Self {
+    /// All that `program` was built with.
+    pub(crate) const fn of_build(program: &'static str) -> Self {
         Self {
+            program,
             network: cfg!(feature = "network"),
             device_assignment: cfg!(feature = "device_assignment"),
             vendor_modules: cfg!(feature = "vendor_modules"),
@@ -73,6 +76,7 @@ mod tests {
     #[test]
     fn each_flag_has_its_own_feature() {
         let none = Capabilities {
+            program: "program",
             network: false,
             device_assignment: true,
             vendor_modules: false,
@@ -131,6 +135,6 @@ mod tests {
             let with: Vec<_> = flags.iter().filter(|(_, c)| c.has(&name)).collect();
             assert_eq!((with.len(), with[0].0), (1, flag));
         }
-        assert!(!Capabilities::of_build().has("com.android.kvm.OTHER"));
+        assert!(!Capabilities::of_build("program").has("com.android.kvm.OTHER"));
     }
 }

@@ -2,7 +2,9 @@
 //! What a VM has beside its directory: its CID among all managers, and what the global service gave.
 
 use super::global::{Global, Internal};
-use crate::vm::{Error, plan};
+use crate::error::Error;
+use crate::fd::duplicate;
+use crate::vm::Listing;
 use avf_aidl::global::{IBoundDevice, IGlobalVmContext};
 use cid_lock::CidLock;
 use rsbinder::{ParcelFileDescriptor, Strong};
@@ -18,10 +20,10 @@ const TAP_SUFFIX: &str = "fixed";
 // Dropped in this order: the network and the devices, then the CID; its lock first, for the service
 // takes one that is locked for that of a VM that runs on.
 #[derive(Debug)]
-pub struct Held {
+pub(super) struct Resources {
     tap: Option<Tap>,
     devices: Vec<Device>,
-    _lock: CidLock,
+    lock: CidLock,
     context: Option<Context>,
 }
 
@@ -43,22 +45,25 @@ impl std::fmt::Debug for Device {
     }
 }
 
-impl Held {
+impl Resources {
     pub(super) fn new(lock: CidLock, context: Option<Strong<dyn IGlobalVmContext>>) -> Self {
         Self {
             tap: None,
             devices: Vec::new(),
             context: context.map(Context),
-            _lock: lock,
+            lock,
         }
     }
 
+    /// The VM's CID.
+    pub(super) fn cid(&self) -> u32 {
+        self.lock.cid()
+    }
+
     /// How the VM's console is listed, if the global service lists it.
-    #[must_use]
-    pub fn listing(&self) -> Option<Listing> {
-        self.context
-            .as_ref()
-            .map(|context| Listing(context.0.clone()))
+    pub(super) fn listing(&self) -> Option<Arc<dyn Listing>> {
+        let context = self.context.as_ref()?;
+        Some(Arc::new(ConsoleListing(context.0.clone())))
     }
 
     /// A network device for the VM.
@@ -67,23 +72,27 @@ impl Held {
             .call("networkSupported", |service| {
                 service.createTapInterface(TAP_SUFFIX)
             })
-            .map_err(|e| Error::Refused {
-                what: "networkSupported: the global service gives no network device".into(),
-                status: Box::new(e),
+            .map_err(|e| {
+                Error::refused(
+                    "networkSupported: the global service gives no network device",
+                    e,
+                )
             })?;
         // Kept first: whatever fails from here on takes it down.
         let tap = self.tap.insert(Tap {
             fd: tap,
             global: Arc::clone(global),
         });
-        plan::duplicate("the network device", &tap.fd)
+        duplicate("the network device", &tap.fd)
     }
 
     /// The devices whose directories in sysfs are `paths`, bound for the VM.
     pub(super) fn devices(&mut self, global: &Global, paths: &[String]) -> Result<Assigned, Error> {
-        let refused = |e| Error::Refused {
-            what: format!("devices {paths:?}: the global service does not give them"),
-            status: Box::new(e),
+        let refused = |e| {
+            Error::refused(
+                format!("devices {paths:?}: the global service does not give them"),
+                e,
+            )
         };
         let bound = global
             .call("devices", |service| service.bindDevicesToVfioDriver(paths))
@@ -100,7 +109,7 @@ impl Held {
             self.devices.push(Device(device));
         }
         Ok(Assigned {
-            dtbo: File::from(plan::duplicate("the devices' overlay", &dtbo)?),
+            dtbo: File::from(duplicate("the devices' overlay", &dtbo)?),
             devices,
         })
     }
@@ -127,19 +136,17 @@ impl Drop for Tap {
     }
 }
 
-/// Has the global service list where a VM's console can be had.
-#[derive(Clone)]
-pub struct Listing(Strong<dyn IGlobalVmContext>);
+/// Has the global service list where a VM's console is.
+struct ConsoleListing(Strong<dyn IGlobalVmContext>);
 
-impl std::fmt::Debug for Listing {
+impl std::fmt::Debug for ConsoleListing {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Listing").finish_non_exhaustive()
+        f.debug_struct("ConsoleListing").finish_non_exhaustive()
     }
 }
 
-impl Listing {
-    /// The console can be had at `path`.
-    pub fn set_console(&self, path: &str) {
+impl Listing for ConsoleListing {
+    fn set_console(&self, path: &str) {
         if let Err(e) = self.0.setHostConsoleName(path) {
             log::warn!("the global service does not list the console {path}: {e}");
         }

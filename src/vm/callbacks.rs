@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Telling a VM's clients what happens to it.
 
-use crate::service::status::{chain, exception};
-use avf_aidl::common::{DeathReason, ErrorCode};
+use crate::status::{chain, exception};
+use crate::vm::death::death_reason;
+use avf_aidl::common::ErrorCode;
 use avf_aidl::service::IVirtualMachineCallback;
 use rsbinder::{BinderResult, ExceptionCode, Strong};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -116,31 +117,5 @@ impl Callbacks {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clear();
-    }
-}
-
-/// The interface's number for a reason.
-pub(crate) fn death_reason(death: Death) -> DeathReason {
-    match death {
-        Death::InfrastructureError => DeathReason::INFRASTRUCTURE_ERROR,
-        Death::Killed => DeathReason::KILLED,
-        Death::Unknown => DeathReason::UNKNOWN,
-        Death::Shutdown => DeathReason::SHUTDOWN,
-        Death::StartFailed => DeathReason::START_FAILED,
-        Death::Reboot => DeathReason::REBOOT,
-        Death::Crash => DeathReason::CRASH,
-        Death::PvmFirmwarePublicKeyMismatch => DeathReason::PVM_FIRMWARE_PUBLIC_KEY_MISMATCH,
-        Death::PvmFirmwareInstanceImageChanged => DeathReason::PVM_FIRMWARE_INSTANCE_IMAGE_CHANGED,
-        Death::MicrodroidFailedToConnect => {
-            DeathReason::MICRODROID_FAILED_TO_CONNECT_TO_VIRTUALIZATION_SERVICE
-        }
-        Death::MicrodroidPayloadHasChanged => DeathReason::MICRODROID_PAYLOAD_HAS_CHANGED,
-        Death::MicrodroidPayloadVerificationFailed => {
-            DeathReason::MICRODROID_PAYLOAD_VERIFICATION_FAILED
-        }
-        Death::MicrodroidInvalidPayloadConfig => DeathReason::MICRODROID_INVALID_PAYLOAD_CONFIG,
-        Death::MicrodroidUnknownRuntimeError => DeathReason::MICRODROID_UNKNOWN_RUNTIME_ERROR,
-        Death::Hangup => DeathReason::HANGUP,
-        Death::WatchdogReboot => DeathReason::WATCHDOG_REBOOT,
     }
 }

@@ -2,7 +2,7 @@
 //! Errors as clients see them: the exception of the contract, and the whole chain of causes as
 //! text.
 
-use crate::vm;
+use crate::error::{self, Kind};
 use rsbinder::{ExceptionCode, Status};
 use std::error::Error;
 
@@ -37,25 +37,16 @@ pub fn failure(error: &dyn Error) -> Status {
     Status::new_service_specific_error(-1, Some(chain(error)))
 }
 
-impl From<&vm::Error> for Status {
-    fn from(error: &vm::Error) -> Self {
-        let code = match error {
-            vm::Error::BadParcelable { .. } => ExceptionCode::BadParcelable,
-            vm::Error::Invalid { .. } => ExceptionCode::IllegalArgument,
-            vm::Error::Forbidden { .. } | vm::Error::Denied(_) => ExceptionCode::Security,
-            vm::Error::Refused { status, .. }
-                if !matches!(
-                    status.exception_code(),
-                    ExceptionCode::ServiceSpecific | ExceptionCode::TransactionFailed
-                ) =>
-            {
-                status.exception_code()
-            }
-            vm::Error::Vmm(cause) if cause.is_invalid_input() => ExceptionCode::IllegalArgument,
-            vm::Error::Vmm(vmm::Error::Unsupported { .. } | vmm::Error::NoBalloon)
-            | vm::Error::Unsupported { .. } => ExceptionCode::UnsupportedOperation,
-            vm::Error::NoCid | vm::Error::PayloadState { .. } => ExceptionCode::IllegalState,
-            _ => return failure(error),
+impl From<&error::Error> for Status {
+    fn from(error: &error::Error) -> Self {
+        let code = match error.kind() {
+            Kind::BadParcelable => ExceptionCode::BadParcelable,
+            Kind::Invalid => ExceptionCode::IllegalArgument,
+            Kind::Security => ExceptionCode::Security,
+            Kind::Unsupported => ExceptionCode::UnsupportedOperation,
+            Kind::State => ExceptionCode::IllegalState,
+            Kind::Answer(code) => code,
+            Kind::Failure | Kind::Taken => return failure(error),
         };
         exception(code, &chain(error))
     }
@@ -63,7 +54,7 @@ impl From<&vm::Error> for Status {
 
 /// Logs `error` and turns it into what the client gets.
 #[must_use]
-pub fn logged(what: &str, error: &vm::Error) -> Status {
+pub fn logged(what: &str, error: &error::Error) -> Status {
     log::error!("{what}: {}", chain(error));
     Status::from(error)
 }

@@ -11,11 +11,15 @@ use tempfile::TempDir;
 const TOLERATED: [&str; 2] = ["missing date", "skipping paragraph macro: br "];
 
 /// Everything, and where it is.
-fn made() -> (TempDir, Vec<PathBuf>, Place) {
+fn made() -> (TempDir, Vec<PathBuf>) {
     let out = tempfile::tempdir().unwrap();
-    let place = Place::find().unwrap();
-    let files = make(&place, out.path()).unwrap();
-    (out, files, place)
+    let files = make(out.path()).unwrap();
+    (out, files)
+}
+
+/// A file of the source tree.
+fn source_file(path: &str) -> PathBuf {
+    Path::new(WORKSPACE).join(path)
 }
 
 fn pages(files: &[PathBuf]) -> impl Iterator<Item = &PathBuf> {
@@ -32,7 +36,7 @@ fn printed(command: &mut Command) -> Option<String> {
             Some(text)
         }
         Err(e) => {
-            println!("skipped: {}: {e}", command.get_program().display());
+            skip::skip!("{}: {e}", command.get_program().display());
             None
         }
     }
@@ -40,7 +44,7 @@ fn printed(command: &mut Command) -> Option<String> {
 
 #[test]
 fn programs_for_manuals_have_no_complaint() {
-    let (out, files, _) = made();
+    let (out, files) = made();
     for page in pages(&files) {
         let file = out.path().join(page);
         let lint = Command::new("mandoc")
@@ -56,7 +60,7 @@ fn programs_for_manuals_have_no_complaint() {
                     .collect();
                 assert!(complaints.is_empty(), "{complaints:#?}");
             }
-            Err(e) => println!("skipped: mandoc: {e}"),
+            Err(e) => skip::skip!("mandoc: {e}"),
         }
         let mut groff = Command::new("groff");
         groff.args(["-man", "-Tutf8", "-ww", "-z"]).arg(&file);
@@ -68,7 +72,7 @@ fn programs_for_manuals_have_no_complaint() {
 
 #[test]
 fn a_page_shows_what_is_in_it() {
-    let (out, _, _) = made();
+    let (out, _) = made();
     let rendered = |page: &str| {
         let mut groff = Command::new("groff");
         groff
@@ -101,7 +105,7 @@ fn every_command_has_its_page() {
             names(sub, &format!("{name}-{}", sub.get_name()), found);
         }
     }
-    let (_out, files, _) = made();
+    let (_out, files) = made();
     for program in PROGRAMS {
         let command = (program.command)();
         let mut wanted = BTreeSet::new();
@@ -117,7 +121,7 @@ fn every_command_has_its_page() {
 
 #[test]
 fn a_page_that_is_referred_to_exists() {
-    let (out, files, _) = made();
+    let (out, files) = made();
     let known: BTreeSet<_> = pages(&files)
         .filter_map(|page| page.file_name()?.to_str())
         .map(str::to_owned)
@@ -157,8 +161,8 @@ fn variables(text: &str, prefix: &str) -> BTreeSet<String> {
 
 #[test]
 fn managers_pages_name_the_options_and_variables_of_the_help() {
-    let (out, _, place) = made();
-    let source = fs::read_to_string(place.workspace.join("src/args.rs")).unwrap();
+    let (out, _) = made();
+    let source = fs::read_to_string(source_file("src/args.rs")).unwrap();
     let wanted = variables(&source, "VIRTMGR_");
     assert!(wanted.contains("VIRTMGR_ROOT"), "{wanted:?}");
     for name in ["virtmgr", "early_virtmgr"] {
@@ -172,7 +176,7 @@ fn managers_pages_name_the_options_and_variables_of_the_help() {
 
 #[test]
 fn pages_of_files_show_what_their_readers_take() {
-    let (out, _, place) = made();
+    let (out, _) = made();
     let example = |page: &str| {
         let text = fs::read_to_string(out.path().join(page)).unwrap();
         let (_, rest) = text.split_once("\n.EX\n").unwrap();
@@ -189,12 +193,11 @@ fn pages_of_files_show_what_their_readers_take() {
     printed(
         Command::new("xmllint")
             .args(["--noout", "--schema"])
-            .arg(place.workspace.join("early_vms.xsd"))
+            .arg(source_file("early_vms.xsd"))
             .arg(&list),
     );
     // Every key that the config's reader documents, and no other.
-    let documented =
-        fs::read_to_string(place.workspace.join("crates/vm-config/src/lib.rs")).unwrap();
+    let documented = fs::read_to_string(source_file("crates/vm-config/src/lib.rs")).unwrap();
     let page = fs::read_to_string(out.path().join("man/man5/vm-config.json.5")).unwrap();
     let keys: Vec<_> = documented
         .lines()
@@ -209,7 +212,7 @@ fn pages_of_files_show_what_their_readers_take() {
 
 #[test]
 fn shells_take_the_completions() {
-    let (out, files, _) = made();
+    let (out, files) = made();
     for (shell, file) in [
         ("bash", "completions/bash/vm"),
         ("zsh", "completions/zsh/_vm"),
@@ -223,7 +226,7 @@ fn shells_take_the_completions() {
 
 #[test]
 fn bash_completes_a_subcommand() {
-    let (out, _, _) = made();
+    let (out, _) = made();
     let script = format!(
         "source {}; COMP_WORDS=(vm insp); COMP_CWORD=1; _vm vm insp vm; echo ${{COMPREPLY[@]}}",
         out.path().join("completions/bash/vm").display()

@@ -1,33 +1,38 @@
 // SPDX-License-Identifier: Apache-2.0
-//! `pages`: manual pages and shell completions, as they are installed.
+//! Makes manual pages and shell completions, as they are installed:
 //!
 //! ```text
 //!   man/man1/vm.1, vm-run.1 ...   from the command lines in `PROGRAMS`, one for each subcommand
-//!   man/man5, man/man8            from docs/man, which has what no command line knows
+//!   man/man5, man/man8            from docs/man, for what has no command line or another parser
 //!   completions/bash/vm           from `PROGRAMS`
 //!   completions/zsh/_vm
 //!   completions/fish/vm.fish
 //! ```
+//!
+//! A program of its own, so that `xtask` need not link what the command lines need.
+#![forbid(unsafe_code)]
 
 mod generated;
 #[cfg(test)]
 mod tests;
 mod written;
 
-use crate::dist::make_dir;
-use crate::place::Place;
 use anyhow::{Context, Result};
-use clap::CommandFactory;
+use clap::{CommandFactory, Parser};
 use clap_complete::Shell;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
-/// Arguments of `pages`.
-#[derive(Debug, clap::Args)]
-pub(crate) struct Args {
-    /// Where to put `man` and `completions` [default: target/dist]
+/// The top of the source tree.
+const WORKSPACE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+
+/// Makes manual pages and shell completions.
+#[derive(Debug, Parser)]
+struct Args {
+    /// The directory in which `man` and `completions` are made anew
     #[arg(long, value_name = "DIR")]
-    out: Option<PathBuf>,
+    out: PathBuf,
 }
 
 /// A program whose command line clap reads.
@@ -40,27 +45,26 @@ struct Program {
 
 /// Those that have generated pages and completions. A program that is added here needs no more.
 const PROGRAMS: &[Program] = &[Program {
-    command: vm::cli::Cli::command,
+    command: vm_cli::Cli::command,
     section: 1,
 }];
 
 /// The shells, each with a directory of its own, for the names of their files differ.
 const SHELLS: [Shell; 3] = [Shell::Bash, Shell::Zsh, Shell::Fish];
 
-/// `cargo xtask pages`.
-pub(crate) fn run(args: &Args) -> Result<()> {
-    let place = Place::find()?;
-    let out = args.out.clone().unwrap_or_else(|| place.dist());
-    let files = make(&place, &out)?;
-    println!("in {}:", out.display());
-    for file in files {
-        println!("  {}", file.display());
+fn main() -> ExitCode {
+    let args = Args::parse();
+    match make(&args.out) {
+        Ok(_) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("manual: {error:#}");
+            ExitCode::FAILURE
+        }
     }
-    Ok(())
 }
 
 /// Makes `man` and `completions` in `out` anew, and returns the paths of the files in `out`.
-pub(crate) fn make(place: &Place, out: &Path) -> Result<Vec<PathBuf>> {
+fn make(out: &Path) -> Result<Vec<PathBuf>> {
     for name in ["man", "completions"] {
         // What an earlier version had must not be taken for a part of this one.
         remove_all(&out.join(name))?;
@@ -69,9 +73,9 @@ pub(crate) fn make(place: &Place, out: &Path) -> Result<Vec<PathBuf>> {
     let mut put = |path: PathBuf, content: &[u8]| {
         let file = out.join(&path);
         if let Some(dir) = file.parent() {
-            make_dir(dir)?;
+            fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
         }
-        fs::write(&file, content).with_context(|| format!("write {}", file.display()))?;
+        fs::write(&file, content).with_context(|| format!("cannot write {}", file.display()))?;
         files.push(path);
         anyhow::Ok(())
     };
@@ -84,7 +88,7 @@ pub(crate) fn make(place: &Place, out: &Path) -> Result<Vec<PathBuf>> {
             put(path, &text)?;
         }
     }
-    for page in written::pages(&place.workspace.join("docs/man"))? {
+    for page in written::pages(&Path::new(WORKSPACE).join("docs/man"))? {
         put(page.path(), page.text.as_bytes())?;
     }
     files.sort();
@@ -115,7 +119,7 @@ fn source() -> String {
 fn remove_all(dir: &Path) -> Result<()> {
     match fs::remove_dir_all(dir) {
         Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-            Err(e).with_context(|| format!("remove {}", dir.display()))
+            Err(e).with_context(|| format!("cannot remove {}", dir.display()))
         }
         _ => Ok(()),
     }

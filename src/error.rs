@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The manager's error: what failed, why, and which exception a client gets for it.
+
+use rsbinder::{ExceptionCode, Status};
+use std::error::Error as StdError;
+use std::{fmt, io};
+
+/// Any error, as a cause.
+pub type Cause = Box<dyn StdError + Send + Sync>;
+
+/// What a failure means for the client; the exception follows from it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A step failed, for a reason that is not the client's.
+    Failure,
+    /// A field has a value that it must not have.
+    Invalid,
+    /// A field cannot be read as what it is.
+    BadParcelable,
+    /// The client may not have what it asks for.
+    Security,
+    /// This manager, or this host, cannot do what a field asks for.
+    Unsupported,
+    /// The call does not fit the state of the VM or of the machine.
+    State,
+    /// Another VM of the machine has the CID, or the port of that number.
+    Taken,
+    /// The global service answered with this exception.
+    Answer(ExceptionCode),
+}
+
+/// A VM could not be created, started or controlled.
+#[derive(Debug)]
+pub struct Error {
+    kind: Kind,
+    /// Empty if the cause alone says it.
+    what: String,
+    source: Option<Cause>,
+}
+
+impl Error {
+    /// An error without a cause: `what` names the value and the remedy.
+    pub fn new(kind: Kind, what: impl Into<String>) -> Self {
+        Self {
+            kind,
+            what: what.into(),
+            source: None,
+        }
+    }
+
+    /// A step failed for a cause.
+    pub fn failed(what: impl Into<String>, source: impl Into<Cause>) -> Self {
+        Self {
+            kind: Kind::Failure,
+            what: what.into(),
+            source: Some(source.into()),
+        }
+    }
+
+    /// Wraps a system error with what was being done.
+    pub fn io(what: impl Into<String>, source: impl Into<io::Error>) -> Self {
+        Self::failed(what, source.into())
+    }
+
+    /// An error whose text is that of `source`.
+    pub fn of(kind: Kind, source: impl Into<Cause>) -> Self {
+        Self {
+            kind,
+            what: String::new(),
+            source: Some(source.into()),
+        }
+    }
+
+    /// A field has a value that it must not have.
+    pub fn invalid(what: impl Into<String>) -> Self {
+        Self::new(Kind::Invalid, what)
+    }
+
+    /// A field asks for what this manager cannot do.
+    pub fn unsupported(what: impl Into<String>) -> Self {
+        Self::new(Kind::Unsupported, what)
+    }
+
+    /// The global service refused `what` with `status`.
+    pub fn refused(what: impl Into<String>, status: Status) -> Self {
+        let kind = match status.exception_code() {
+            ExceptionCode::ServiceSpecific | ExceptionCode::TransactionFailed => Kind::Failure,
+            code => Kind::Answer(code),
+        };
+        Self {
+            kind,
+            ..Self::failed(what, status)
+        }
+    }
+
+    /// The VM is `is`, but `call` needs one that is `wanted`.
+    #[must_use]
+    pub fn state(is: &str, call: &str, wanted: &str) -> Self {
+        Self::new(
+            Kind::Failure,
+            format!("the VM is {is}: {call} needs one that is {wanted}"),
+        )
+    }
+
+    /// The client hung up, so nothing is begun any more.
+    #[must_use]
+    pub fn ending() -> Self {
+        Self::new(
+            Kind::Failure,
+            "the manager is ending, because its client hung up",
+        )
+    }
+
+    /// What the failure means for the client.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.source {
+            Some(source) if self.what.is_empty() => source.fmt(f),
+            _ => f.write_str(&self.what),
+        }
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        let source: &(dyn StdError + 'static) = self.source.as_deref()?;
+        if self.what.is_empty() {
+            source.source()
+        } else {
+            Some(source)
+        }
+    }
+}
+
+impl From<vmm::Error> for Error {
+    fn from(error: vmm::Error) -> Self {
+        let kind = match &error {
+            vmm::Error::Unsupported { .. } | vmm::Error::NoBalloon => Kind::Unsupported,
+            error if error.is_invalid_input() => Kind::Invalid,
+            _ => Kind::Failure,
+        };
+        Self::of(kind, error)
+    }
+}
+
+impl From<avf_rpc::Error> for Error {
+    fn from(error: avf_rpc::Error) -> Self {
+        let kind = match error {
+            avf_rpc::Error::PortTaken { .. } => Kind::Taken,
+            _ => Kind::Failure,
+        };
+        Self::of(kind, error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_without_words_has_those_of_its_cause() {
+        let cause = || io::Error::other("denied");
+        let plain = Error::of(Kind::Security, cause());
+        assert_eq!(plain.to_string(), "denied");
+        assert!(plain.source().is_none());
+        let with = Error::io("open f", cause());
+        assert_eq!(with.to_string(), "open f");
+        assert_eq!(with.source().unwrap().to_string(), "denied");
+    }
+}
