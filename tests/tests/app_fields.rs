@@ -275,7 +275,7 @@ fn what_an_apk_says_is_checked() {
         refused(
             "missing.json",
             FAILED,
-            &["APEX missing is not an active one"],
+            &["APEX missing is not active on this host"],
         );
         refused(
             "packed.json",
