@@ -6,7 +6,8 @@ use crate::capabilities::Capabilities;
 use crate::client::Client;
 use crate::error::Error;
 use crate::host::Host;
-use crate::profile::{NAME, Profile, Request};
+use crate::profile::{NAME, Profile};
+use crate::requested::Requested;
 use crate::vm::directory::sweep;
 use crate::vm::plan::Equipment;
 use crate::vm::{Context, VmDirectory, vhost};
@@ -61,10 +62,10 @@ impl Profile for Early {
     }
 
     /// Finds the VM in the early VM list of the client's partition.
-    fn authorize(&self, request: Request<'_>) -> Result<Grant, Error> {
-        let Request {
+    fn authorize(&self, requested: &Requested<'_>) -> Result<Grant, Error> {
+        let Requested {
             name, instance_id, ..
-        } = request;
+        } = *requested;
         let root = self.host.root();
         let executable = early_vms::ClientExecutable::of_process(self.client.pid(), root)
             .map_err(|e| Error::failed("this early VM cannot be created", e))?;

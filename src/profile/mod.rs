@@ -17,6 +17,7 @@ use crate::client::Client;
 use crate::error::Error;
 use crate::host::Host;
 use crate::reports::{NoReports, Reports};
+use crate::requested::Requested;
 use crate::status::unsupported;
 use crate::vm::Context;
 use avf_aidl::common::Certificate;
@@ -26,19 +27,6 @@ use std::sync::Arc;
 
 /// The name of the program that is compiled.
 pub const NAME: &str = Chosen::CAPABILITIES.program;
-
-/// A VM that a client asks for, before anything of it is made.
-#[derive(Debug, Clone, Copy)]
-pub struct Request<'a> {
-    /// The VM's name.
-    pub name: &'a str,
-    /// Its instance id.
-    pub instance_id: &'a [u8; 64],
-    /// Whether the client says more about it than an app may.
-    pub is_custom: bool,
-    /// Whether it wants a network.
-    pub network: bool,
-}
 
 /// What one of the two programs does in its own way. The defaults are those of a program that can do
 /// nothing but run VMs: methods that need the global service are refused.
@@ -57,7 +45,7 @@ pub trait Profile: std::fmt::Debug + Send + Sync + Sized {
     ///
     /// # Errors
     /// If it may not.
-    fn authorize(&self, request: Request<'_>) -> Result<Self::Grant, Error>;
+    fn authorize(&self, requested: &Requested<'_>) -> Result<Self::Grant, Error>;
 
     /// Whether the client is on a partition of the vendor's.
     #[must_use]

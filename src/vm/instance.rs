@@ -82,7 +82,7 @@ impl Instance {
         registry: Weak<Vms>,
     ) -> Result<Self, Error> {
         let (name, cid) = (context.name.clone(), context.cid);
-        let memory = u64::from(draft.memory_mib.get()) << 20;
+        let memory = u64::from(draft.machine.memory_mib.get()) << 20;
         let directory = context.directory.path().to_owned();
         let listing = context.listing.clone();
         let reports = Arc::clone(&options.reports);

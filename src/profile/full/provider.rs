@@ -12,8 +12,9 @@ use crate::capabilities::Capabilities;
 use crate::client::Client;
 use crate::error::{Error, Kind};
 use crate::host::Host;
-use crate::profile::{NAME, Profile, Request};
+use crate::profile::{NAME, Profile};
 use crate::reports::Reports;
+use crate::requested::Requested;
 use crate::status::{failure, unsupported};
 use crate::vm::plan::Equipment;
 use crate::vm::{Context, VmDirectory, vhost};
@@ -153,16 +154,16 @@ impl Profile for Full {
         }
     }
 
-    fn authorize(&self, request: Request<'_>) -> Result<Grant, Error> {
+    fn authorize(&self, requested: &Requested<'_>) -> Result<Grant, Error> {
         self.check(Permission::Manage)?;
-        if request.is_custom || request.network {
+        if requested.is_custom || requested.network {
             self.check(Permission::Custom)?;
         }
-        if request.network {
+        if requested.network {
             self.check(Permission::Internet)?;
         }
         Ok(Grant {
-            name: request.name.to_owned(),
+            name: requested.name.to_owned(),
         })
     }
 

@@ -19,8 +19,8 @@ pub(super) fn build(
     plan: Plan,
 ) -> Result<Prepared, Error> {
     let mut launch = Launch::new(program.to_owned());
-    let disk_count = plan.disks.len();
-    let waits = plan.gdb_port.is_some();
+    let disk_count = plan.machine.disks.len();
+    let waits = plan.machine.gdb_port.is_some();
     // At its default level the log has a line for each read error of a guest.
     launch.args(["--extended-status", "--log-level", "info,disk=warn"]);
     if !dialect.syslog {
@@ -28,26 +28,31 @@ pub(super) fn build(
     }
     launch.args(["run", "--disable-sandbox"]);
     vsock(&mut launch, plan.vsock);
-    match plan.balloon {
+    match plan.machine.balloon {
         Balloon::PageReporting => launch.arg("--balloon-page-reporting"),
         Balloon::Absent => launch.arg("--no-balloon"),
     };
-    if !plan.usb {
+    if !plan.machine.usb {
         launch.arg("--no-usb");
     }
-    let swiotlb = protection(&mut launch, dialect, plan.protection.as_ref(), disk_count)?;
+    let swiotlb = protection(
+        &mut launch,
+        dialect,
+        plan.machine.protection.as_ref(),
+        disk_count,
+    )?;
     let host_params = match plan.consoles.ramdump {
         Some(_) => format!("crashkernel={}M", RAMDUMP_MIB.saturating_add(swiotlb)),
         None => String::new(),
     };
-    kernel::check(&plan.boot, dialect.arch, &host_params)?;
+    kernel::check(&plan.machine.boot, dialect.arch, &host_params)?;
     if !host_params.is_empty() {
         launch.args(["--params", &host_params]);
     }
     // The buffer comes on top, so that a guest has the same memory with and without protection.
-    let memory = plan.memory_mib.get().saturating_add(swiotlb);
+    let memory = plan.machine.memory_mib.get().saturating_add(swiotlb);
     launch.args(["--mem", &memory.to_string()]);
-    match plan.cpus {
+    match plan.machine.cpus {
         Cpus::Count(count) => {
             launch.args(["--cpus", &count.to_string()]);
         }
@@ -58,7 +63,7 @@ pub(super) fn build(
             }
         }
     }
-    if let Some(port) = plan.gdb_port {
+    if let Some(port) = plan.machine.gdb_port {
         abilities.option("--gdb", "gdb", "gdbPort")?;
         log::warn!(
             "gdbPort {port}: crosvm listens for the debugger on all addresses of this host, so \
@@ -67,11 +72,17 @@ pub(super) fn build(
         launch.args(["--gdb", &port.to_string()]);
     }
     serials::add(&mut launch, plan.consoles)?;
-    let kernel = boot(&mut launch, plan.boot);
-    let helper = disks::add(&mut launch, abilities, &plan.directory, plan.disks)?;
+    let kernel = boot(&mut launch, plan.machine.boot);
+    let helper = disks::add(&mut launch, abilities, &plan.directory, plan.machine.disks)?;
     launch.args(kernel);
-    let control = Frontend::attach(&mut launch, program, &plan.directory, plan.balloon, waits)?;
-    if let Some(overlay) = plan.device_tree_overlay {
+    let control = Frontend::attach(
+        &mut launch,
+        program,
+        &plan.directory,
+        plan.machine.balloon,
+        waits,
+    )?;
+    if let Some(overlay) = plan.machine.device_tree_overlay {
         let overlay = launch.pass_path(overlay.into());
         launch.args(["--device-tree-overlay", &overlay]);
     }
@@ -80,19 +91,19 @@ pub(super) fn build(
         dialect,
         abilities,
         &plan.name,
-        plan.gpu.as_ref(),
-        plan.display.as_ref(),
+        plan.machine.gpu.as_ref(),
+        plan.machine.display.as_ref(),
     )?;
     devices::network(&mut launch, plan.tap);
-    devices::inputs(&mut launch, plan.inputs);
-    if plan.huge_pages {
+    devices::inputs(&mut launch, plan.machine.inputs);
+    if plan.machine.huge_pages {
         launch.arg("--hugepages");
     }
-    if plan.boost_uclamp {
+    if plan.machine.boost_uclamp {
         launch.arg("--boost-uclamp");
     }
     devices::assigned(&mut launch, plan.assigned);
-    devices::audio(&mut launch, dialect, plan.audio)?;
+    devices::audio(&mut launch, dialect, plan.machine.audio)?;
     Ok(Prepared {
         launch,
         control: Box::new(control),

@@ -41,7 +41,7 @@ pub(super) fn build(
     launch.args(["-sandbox", SANDBOX]);
     machine(&mut launch, arch, accel, &plan);
     let control = Qmp::attach(&mut launch, &plan)?;
-    if let Some(port) = plan.gdb_port {
+    if let Some(port) = plan.machine.gdb_port {
         // The guest waits for the debugger, which must be on this machine.
         launch.args(["-gdb", &format!("tcp:127.0.0.1:{port}"), "-S"]);
     }
@@ -49,9 +49,9 @@ pub(super) fn build(
         Some(_) => format!("crashkernel={RAMDUMP_MIB}M"),
         None => String::new(),
     };
-    kernel::check(&plan.boot, arch, &host_params)?;
-    boot(&mut launch, plan.boot, host_params);
-    if let Some(overlay) = plan.device_tree_overlay {
+    kernel::check(&plan.machine.boot, arch, &host_params)?;
+    boot(&mut launch, plan.machine.boot, host_params);
+    if let Some(overlay) = plan.machine.device_tree_overlay {
         // Most of QEMU's guests have no device tree, and none of them applies an overlay.
         let overlay = launch.pass_path(overlay.into());
         let item = format!("name={OVERLAY},file={overlay}");
@@ -62,7 +62,7 @@ pub(super) fn build(
     helpers.extend(consoles(&mut launch, arch, plan.consoles)?);
     vsock(&mut launch, plan.vsock);
     launch.args(["-device", "virtio-rng-pci"]);
-    if plan.balloon == Balloon::PageReporting {
+    if plan.machine.balloon == Balloon::PageReporting {
         launch.args([
             "-device",
             "virtio-balloon-pci,id=balloon,free-page-reporting=on",
@@ -70,18 +70,18 @@ pub(super) fn build(
     }
     launch.args(["-device", "pvpanic-pci"]);
     let mut images = Images::default();
-    for (index, disk) in plan.disks.into_iter().enumerate() {
+    for (index, disk) in plan.machine.disks.into_iter().enumerate() {
         helpers.extend(blocks::add(&mut launch, &mut images, index, disk)?);
     }
     helpers.extend(images.into_helper());
     devices::add(
         &mut launch,
         Rare {
-            display: plan.display,
-            gpu: plan.gpu.is_some(),
+            display: plan.machine.display,
+            gpu: plan.machine.gpu.is_some(),
             tap: plan.tap,
-            inputs: plan.inputs,
-            usb: plan.usb,
+            inputs: plan.machine.inputs,
+            usb: plan.machine.usb,
         },
     );
     Ok(Prepared {
@@ -116,11 +116,11 @@ fn machine(launch: &mut Launch, arch: Arch, accel: Acceleration, plan: &Plan) {
         "-object",
         &format!(
             "memory-backend-memfd,id=ram,size={}M,share=on",
-            plan.memory_mib
+            plan.machine.memory_mib
         ),
     ]);
-    launch.args(["-m", &format!("{}M", plan.memory_mib)]);
-    launch.args(["-smp", &plan.cpus.count().to_string()]);
+    launch.args(["-m", &format!("{}M", plan.machine.memory_mib)]);
+    launch.args(["-smp", &plan.machine.cpus.count().to_string()]);
 }
 
 fn boot(launch: &mut Launch, boot: Boot, host_params: String) {

@@ -81,9 +81,9 @@ impl Qmp {
         Ok(Self {
             socket: ours,
             state: Mutex::default(),
-            memory: u64::from(plan.memory_mib.get()) << 20,
-            balloon: plan.balloon,
-            boost: plan.boost_uclamp,
+            memory: u64::from(plan.machine.memory_mib.get()) << 20,
+            balloon: plan.machine.balloon,
+            boost: plan.machine.boost_uclamp,
         })
     }
 
