@@ -63,6 +63,7 @@ pub fn run() -> ExitCode {
             }
             args::Command::Serve(fds) => start::serve(fds),
             args::Command::VsockDevice(fds) => start::vsock_device(&fds),
+            args::Command::Supervise(arguments) => start::supervise(arguments),
         });
     match done {
         Ok(()) => ExitCode::SUCCESS,

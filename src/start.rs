@@ -55,6 +55,9 @@ pub enum Error {
         /// The cause.
         source: avf_rpc::Error,
     },
+    /// A VMM's script could not be supervised.
+    #[error(transparent)]
+    Supervise(#[from] vmm::supervise::Error),
     /// The vsock device failed.
     #[error("vsock device of CID {cid}")]
     VsockDevice {
@@ -135,6 +138,14 @@ pub fn vsock_device(fds: &VsockFds) -> Result<(), Error> {
         prefix: crate::vm::VSOCK_SOCKET.to_owned(),
     };
     vsock_device::run(config).map_err(|e| failed(e.into()))
+}
+
+/// Supervises a VMM that is started through a script, and ends as the script does.
+///
+/// # Errors
+/// If the script cannot be started.
+pub fn supervise(arguments: Vec<std::ffi::OsString>) -> Result<(), Error> {
+    vmm::supervise::exit_like(vmm::supervise::run(arguments)?)
 }
 
 /// Takes over every inherited descriptor and marks it close-on-exec.
