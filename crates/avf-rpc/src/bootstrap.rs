@@ -44,10 +44,7 @@ pub fn serve(socket: impl AsFd, server: &Server) -> Result<(), Error> {
                 .map_err(|e| Error::io("cannot use the connection", std::io::Error::from(e)))
         }) {
             Ok(transport) => server.serve(Box::new(transport)),
-            Err(e) => dropped.warn(format_args!(
-                "bootstrap: connection dropped: {}",
-                one_line(&e)
-            )),
+            Err(e) => dropped.warn(format_args!("bootstrap: connection dropped: {}", e.line())),
         }
     }
     Ok(())
@@ -125,7 +122,7 @@ fn prepare(fd: &OwnedFd) -> Result<(), Error> {
 pub fn connect(socket: &OwnedFd, timeout: Duration) -> Result<RpcSession, Error> {
     let config = RpcClientConfig::new(WIRE_VERSION, || {
         let fd = send_connection(socket.as_fd()).map_err(|e| {
-            log::error!("{}", one_line(&e));
+            log::error!("{}", e.line());
             rsbinder::StatusCode::DeadObject
         })?;
         let transport: Box<dyn RpcTransport> = Box::new(UnixTransport::from_owned_fd(fd)?);
@@ -171,12 +168,4 @@ fn send_connection(socket: BorrowedFd<'_>) -> Result<OwnedFd, Error> {
     )
     .map_err(|e| Error::io("cannot pass a connection over the bootstrap socket", e))?;
     Ok(ours)
-}
-
-/// An error of this module and its cause.
-fn one_line(error: &Error) -> String {
-    match std::error::Error::source(error) {
-        Some(cause) => format!("{error}: {cause}"),
-        None => error.to_string(),
-    }
 }
