@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `IVirtualMachine`: a handle to one VM, which lives as long as its client holds the handle.
 
-use crate::profile::Provider;
+use crate::profile::{Chosen, Profile};
 use crate::status::logged;
 use crate::vm::Instance;
 use avf_aidl::service::{
@@ -104,7 +104,7 @@ impl IVirtualMachine for VirtualMachine {
     }
 
     fn setHostConsoleName(&self, pathname: &str) -> BinderResult<()> {
-        Provider::check_host_console_names()?;
+        Chosen::check_host_console_names()?;
         self.vm
             .set_host_console_name(pathname)
             .map_err(self.failed("setHostConsoleName"))

@@ -34,6 +34,7 @@ const STDERR_TAIL: usize = 16 << 10;
 const GUEST_POLICY: Policy = Policy {
     connections: 16,
     threads: 2,
+    callbacks: 0,
     call_bytes: Some(1 << 20),
     fds: false,
     reply_timeout: Some(Duration::from_secs(10)),
@@ -151,7 +152,7 @@ impl Processes {
                 (Some(device), guest)
             }
         };
-        let vmm = prepared.launch.spawn()?;
+        let vmm = prepared.launch.spawn_supervised()?;
         log::debug!(
             "VM '{}' (CID {cid}): VMM executed, process {}",
             vm.name(),
@@ -274,6 +275,18 @@ impl Processes {
                 Event::Ending(ending) => {
                     self.ending.get_or_insert(ending);
                 }
+                Event::DiskFault(fault) => log::warn!(
+                    "VM '{}' (CID {}): {fault}; the guest is paused: {}, then run `vm resume {}`",
+                    vm.name(),
+                    vm.cid(),
+                    if fault.is_full {
+                        "make room for the disk's file"
+                    } else {
+                        "mend the disk"
+                    },
+                    vm.cid()
+                ),
+                Event::Paused | Event::Resumed => {}
                 Event::Closed => open = false,
             }
         }

@@ -15,7 +15,7 @@ pub(crate) fn check(args: &CheckArgs) -> Result<ExitCode> {
     let paint = Paint::stdout();
     let mut errors = 0;
     for fault in &report.faults {
-        let place = format!("{}:{}:", fault.file.display(), fault.line);
+        let place = format!("{}:{}:", fault.location.file.display(), fault.location.line);
         if fault.warning {
             println!("{} warning: {}", paint.odd(place), fault.message);
         } else {
@@ -24,14 +24,33 @@ pub(crate) fn check(args: &CheckArgs) -> Result<ExitCode> {
         }
     }
     eprintln!(
-        "{root}: {} lists, {} usable VMs, {errors} errors, {} warnings",
-        report.files,
-        report.vms.len(),
-        report.faults.len() - errors
+        "{root}: {}, {}, {}, {}",
+        counted(report.files, "list"),
+        counted(report.vms.len(), "usable VM"),
+        counted(errors, "error"),
+        counted(report.faults.len() - errors, "warning")
     );
     Ok(if report.is_good() {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
     })
+}
+
+/// `1 list`, `2 lists`.
+fn counted(count: usize, noun: &str) -> String {
+    let ending = if count == 1 { "" } else { "s" };
+    format!("{count} {noun}{ending}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_is_not_many() {
+        assert_eq!(counted(1, "usable VM"), "1 usable VM");
+        assert_eq!(counted(0, "error"), "0 errors");
+        assert_eq!(counted(2, "list"), "2 lists");
+    }
 }
