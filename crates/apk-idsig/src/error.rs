@@ -12,7 +12,7 @@ pub enum Error {
     Io {
         /// What failed.
         what: &'static str,
-        /// The system's answer.
+        /// The system error.
         source: io::Error,
     },
     /// A directory, pipe, device or the like.
@@ -38,10 +38,10 @@ pub enum Error {
         "the APK is not signed with APK signature scheme v2 or v3: {0}; sign it with apksigner"
     )]
     Unsigned(&'static str),
-    /// The signing block does not fit together.
+    /// The signing block is broken.
     #[error("the APK's signing block is broken: {0}; sign it again")]
     Block(&'static str),
-    /// No signature that is understood.
+    /// There is no signature of a known kind.
     #[error(
         "the APK has only unknown signature algorithms ({}); sign it with RSA, ECDSA or DSA",
         numbers(.0)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The file of APK signature scheme v4, little-endian throughout; a "sized" value follows its length
-//! in 32 bits.
+//! The file of APK signature scheme v4. All numbers are little-endian; a "sized" value follows its
+//! length in 32 bits.
 //!
 //! | part | fields |
 //! | --- | --- |
@@ -26,7 +26,7 @@ pub(crate) const MAX_TREE: u32 = 136 << 20;
 /// How the APK is hashed.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct HashingInfo {
-    /// The bytes that are hashed in front of each block.
+    /// The salt, hashed in front of each block.
     pub salt: Vec<u8>,
     /// The root of the tree.
     pub root: Vec<u8>,

@@ -11,7 +11,7 @@
 //! - [`apk_digest`] finds the signing block of an APK and the digest in it.
 //! - [`HashTree`] is the Merkle tree of a file, computed on all cores without loading the file.
 //! - [`Idsig`] reads and writes the file format; [`update`] brings a file up to date.
-//! - [`Verified`] reads a file whose root hash is known, and verifies each block that it reads.
+//! - [`Verified`] reads a file whose root hash is known, and returns only what it has hashed.
 //!
 //! An APK is read by position, so its descriptor's offset does not matter, and it may be hostile:
 //! every length in it is checked against what is there.

@@ -44,7 +44,7 @@ pub fn serve(socket: impl AsFd, server: &Server) -> Result<(), Error> {
                 .map_err(|e| Error::io("cannot use the connection", std::io::Error::from(e)))
         }) {
             Ok(transport) => server.serve(Box::new(transport)),
-            Err(e) => dropped.warn(format_args!("bootstrap: connection dropped: {}", chain(&e))),
+            Err(e) => dropped.warn(format_args!("bootstrap: connection dropped: {}", e.line())),
         }
     }
     Ok(())
@@ -103,9 +103,7 @@ fn prepare(fd: &OwnedFd) -> Result<(), Error> {
         .map_err(|e| Error::io("a connection must be a socket", e))?;
     if kind != SocketType::STREAM || family != AddressFamily::UNIX {
         return Err(Error::io(
-            format!(
-                "a connection must be a Unix stream socket, not family {family:?} type {kind:?}"
-            ),
+            "a connection must be a Unix stream socket; pass one end of a socketpair",
             rustix::io::Errno::PROTOTYPE,
         ));
     }
@@ -124,7 +122,7 @@ fn prepare(fd: &OwnedFd) -> Result<(), Error> {
 pub fn connect(socket: &OwnedFd, timeout: Duration) -> Result<RpcSession, Error> {
     let config = RpcClientConfig::new(WIRE_VERSION, || {
         let fd = send_connection(socket.as_fd()).map_err(|e| {
-            log::error!("{}", chain(&e));
+            log::error!("{}", e.line());
             rsbinder::StatusCode::DeadObject
         })?;
         let transport: Box<dyn RpcTransport> = Box::new(UnixTransport::from_owned_fd(fd)?);
@@ -140,7 +138,7 @@ pub fn connect(socket: &OwnedFd, timeout: Duration) -> Result<RpcSession, Error>
 }
 
 /// A client bounds each wait, but not a handshake as a whole: a manager that sends one byte after the
-/// other is not worth a thread for every connection.
+/// other is not worth a thread forevery connection.
 struct NoDeadlineThread;
 
 impl Observer for NoDeadlineThread {
@@ -170,16 +168,4 @@ fn send_connection(socket: BorrowedFd<'_>) -> Result<OwnedFd, Error> {
     )
     .map_err(|e| Error::io("cannot pass a connection over the bootstrap socket", e))?;
     Ok(ours)
-}
-
-/// An error and its causes in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        next = cause.source();
-    }
-    text
 }

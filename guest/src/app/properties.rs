@@ -81,7 +81,8 @@ fn write<N: Node>(node: &N, dir: &Path, depth: usize) -> io::Result<()> {
 fn plain(name: &str) -> io::Result<&str> {
     if name.is_empty() || name.contains(['/', '\0']) || name == "." || name == ".." {
         return Err(io::Error::other(format!(
-            "{name:?} is no name of a property"
+            "'{}' is not the name of a property",
+            name.escape_debug()
         )));
     }
     Ok(name)
