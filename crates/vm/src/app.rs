@@ -5,7 +5,7 @@ use crate::cli::app::{MicrodroidArgs, RunAppArgs, RunMicrodroidArgs};
 use crate::cli::common::{DebugLevel as Level, Topology};
 use crate::images::{open, partition, update_idsig};
 use crate::machines;
-use crate::run::life::{self, Wishes};
+use crate::run::life::{self, Request};
 use crate::size::Size;
 use crate::{earlycon, manager};
 use anyhow::{Context, Result, anyhow, bail, ensure};
@@ -31,7 +31,7 @@ const ID_LENGTH: usize = 64;
 /// How the instance ids of early VMs begin that their vendor made.
 const EARLY_ID: [u8; 4] = [0xff; 4];
 /// The most that a payload configuration may have.
-const MOST_CONFIG: u64 = 1 << 20;
+const CONFIG_LIMIT: u64 = 1 << 20;
 /// The operating system, and what goes before the version of a generic kernel image.
 const OS: &str = "microdroid";
 const GKI: &str = "microdroid_gki-";
@@ -125,14 +125,14 @@ fn run(
     if verbose {
         manager::tell_vmm();
     }
-    let wishes = Wishes {
+    let request = Request {
         name,
         program: &program,
         early: args.early,
         debug: &args.debug,
         verbose,
     };
-    life::run(&wishes, |manager| {
+    life::run(&request, |manager| {
         fill(&mut app, files, args, manager)?;
         Ok(VirtualMachineConfig::AppConfig(app))
     })
@@ -162,7 +162,7 @@ fn payload(args: &RunAppArgs) -> Result<(Payload, Vec<PathBuf>)> {
 fn extras_in_config(apk: &Path, path: &str) -> Result<Vec<PathBuf>> {
     let what = || format!("{path} in {}", apk.display());
     let mut json = Vec::new();
-    extract(&open(apk)?, path, MOST_CONFIG, &mut json).with_context(what)?;
+    extract(&open(apk)?, path, CONFIG_LIMIT, &mut json).with_context(what)?;
     let config = PayloadConfig::parse(&json).with_context(what)?;
     let root = machines::root();
     Ok(config

@@ -3,13 +3,14 @@
 //!
 //! * The command line is in the crate `vm-cli`.
 //! * `run` runs a VM that a file describes, `app` one that runs an APK's payload; both by `run::life`.
-//! * `machines` finds the VMs that run; `list`, `inspect`, `pause`, `logs` and `console` work on them.
+//! * `machines` finds the VMs that run; `list`, `inspect`, `control`, `logs` and `console` work on them.
 //! * `images` and `feature` ask a manager for a file or an answer, `info` looks at the host, `early`
 //!   checks the lists of early VMs.
 #![forbid(unsafe_code)]
 
 mod app;
 mod console;
+mod control;
 mod early;
 mod earlycon;
 mod feature;
@@ -22,7 +23,6 @@ mod machines;
 mod manager;
 mod out;
 mod paint;
-mod pause;
 mod pipes;
 mod run;
 mod signals;
@@ -45,9 +45,9 @@ pub fn main() -> ExitCode {
         Command::RunMicrodroid(args) => app::run_microdroid(args, cli.verbose),
         Command::List(args) => list::list(args),
         Command::Inspect(args) => inspect::inspect(args),
-        Command::Stop(args) => pause::stop(args),
-        Command::Suspend(args) => pause::suspend(args),
-        Command::Resume(args) => pause::resume(args),
+        Command::Stop(args) => control::stop(args),
+        Command::Suspend(args) => control::suspend(args),
+        Command::Resume(args) => control::resume(args),
         Command::Logs(args) => logs::logs(args),
         Command::Console(args) => console::console(args),
         Command::Info(args) => info::info(args),

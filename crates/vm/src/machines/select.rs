@@ -57,17 +57,17 @@ pub(crate) fn only_one_with_console(machines: &[Machine]) -> Result<&Machine> {
 /// The VMs that could have been meant.
 fn candidates(machines: &[Machine]) -> String {
     /// More are not read anyway.
-    const MOST: usize = 8;
+    const LIMIT: usize = 8;
     if machines.is_empty() {
         return "no VM runs".to_owned();
     }
     let mut titles: Vec<String> = machines
         .iter()
-        .take(MOST)
+        .take(LIMIT)
         .map(|machine| printable(&machine.title()))
         .collect();
-    if machines.len() > MOST {
-        titles.push(format!("and {} more (vm list)", machines.len() - MOST));
+    if machines.len() > LIMIT {
+        titles.push(format!("and {} more (vm list)", machines.len() - LIMIT));
     }
     format!("there are: {}", titles.join(", "))
 }

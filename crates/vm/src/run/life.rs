@@ -29,9 +29,9 @@ use vmclient::{DeathReason, Event, Manager, Streams, VmInstance};
 /// Lines of the console that are shown when a VM fails whose console was not.
 const LAST_LINES: usize = 20;
 
-/// What the user wants of a VM's life.
+/// What a VM is run with, beside its config.
 #[derive(Debug)]
-pub(crate) struct Wishes<'a> {
+pub(crate) struct Request<'a> {
     /// The VM's name.
     pub(crate) name: &'a str,
     /// The manager's program.
@@ -56,20 +56,20 @@ struct Outcome {
 /// # Errors
 /// If it cannot be created, started or waited for.
 pub(crate) fn run(
-    wishes: &Wishes<'_>,
+    request: &Request<'_>,
     config: impl FnOnce(&Manager) -> Result<VirtualMachineConfig>,
 ) -> Result<ExitCode> {
     // All files first: what cannot be opened should not cost a boot.
-    let ends = Ends::open(wishes.debug)?;
-    let hides_console = !matches!(ends.console, Shown::Stdout);
+    let user = UserStreams::open(request.debug)?;
+    let hides_console = !matches!(user.console, Shown::Stdout);
     let progress = Arc::new(Progress::new());
     let seen = Arc::clone(&progress);
     let interrupt = Interrupt::catch(move || seen.done(Instant::now(), "ending the VM"))?;
 
     let log = ManagerLog::new(Arc::clone(&progress));
     let lines = log.clone();
-    let mut options = manager::options(wishes.program).on_log(move |line| lines.line(line));
-    if wishes.verbose && std::env::var_os(LOG_VARIABLE).is_none() {
+    let mut options = manager::options(request.program).on_log(move |line| lines.line(line));
+    if request.verbose && std::env::var_os(LOG_VARIABLE).is_none() {
         options = options.env(LOG_VARIABLE, "info");
     }
     progress.wait_for("starting the manager");
@@ -79,12 +79,12 @@ pub(crate) fn run(
         .and_then(|started| {
             interrupt.arm(started.hang_up_handle());
             let started = manager.insert(started);
-            let around = Around {
+            let surroundings = Surroundings {
                 progress: &progress,
                 log: &log,
                 interrupt: &interrupt,
             };
-            live(wishes, started, ends, &around, config)
+            live(request, started, user, &surroundings, config)
         });
     // When the manager has ended, all that it had to say has been read.
     progress.wait_for("");
@@ -107,8 +107,8 @@ pub(crate) fn run(
     Ok(judge(&outcome, hides_console, &progress))
 }
 
-/// What is there before the manager and after it.
-struct Around<'a> {
+/// What outlives the manager.
+struct Surroundings<'a> {
     progress: &'a Arc<Progress>,
     log: &'a ManagerLog,
     interrupt: &'a Interrupt,
@@ -116,23 +116,23 @@ struct Around<'a> {
 
 /// The VM's life, as long as the manager lives.
 fn live(
-    wishes: &Wishes<'_>,
+    request: &Request<'_>,
     manager: &Manager,
-    ends: Ends,
-    around: &Around<'_>,
+    user: UserStreams,
+    surroundings: &Surroundings<'_>,
     config: impl FnOnce(&Manager) -> Result<VirtualMachineConfig>,
 ) -> Result<Outcome> {
-    let Around {
+    let Surroundings {
         progress,
         log,
         interrupt,
-    } = *around;
+    } = *surroundings;
     progress.wait_for("preparing the VM");
     let config = config(manager)?;
     let what = "make a pipe for the console";
     let (console, console_out) = pipe_with(PipeFlags::CLOEXEC).context(what)?;
     let (guest_log, log_out) = pipe_with(PipeFlags::CLOEXEC).context(what)?;
-    let (console_in, input) = match ends.input {
+    let (console_in, input) = match user.input {
         Some(file) => (OwnedFd::from(file), None),
         None => {
             let (read, write) = pipe_with(PipeFlags::CLOEXEC).context(what)?;
@@ -149,7 +149,7 @@ fn live(
     // Its files are open in the manager now, and need not be here.
     drop(config);
     let cid = vm.cid();
-    let host_console = if wishes.early {
+    let host_console = if request.early {
         None
     } else {
         host_console(&vm)
@@ -158,12 +158,12 @@ fn live(
     };
     let directory = machines::directory_of(cid, manager.process_id());
     let keep = |name: &str| directory.as_ref().map(|directory| directory.join(name));
-    let title = format!("VM '{}' created, CID {cid}", wishes.name);
+    let title = format!("VM '{}' created, CID {cid}", request.name);
     progress.done(Instant::now(), title);
 
     let seen = Arc::clone(progress);
     vm.on_event(move |timed| seen.event(timed.at, &timed.event));
-    let terminal = if wishes.debug.attach {
+    let terminal = if request.debug.attach {
         progress.done(Instant::now(), "attached to its console; Ctrl-] leaves it");
         let terminal = RawTerminal::enter(std::io::stdin())?;
         interrupt.restore(&terminal);
@@ -176,18 +176,18 @@ fn live(
         progress: Arc::clone(progress),
         console: (
             console,
-            Sink::new(ends.console, keep(log_file::CONSOLE).as_deref()),
+            Sink::new(user.console, keep(log_file::CONSOLE).as_deref()),
         ),
         log: (
             guest_log,
-            Sink::new(ends.log, keep(log_file::LOG).as_deref()),
+            Sink::new(user.log, keep(log_file::LOG).as_deref()),
         ),
         input,
         host_console,
         terminal: terminal.clone(),
         farewell: format!(
             "vm: left the console; the VM runs on here, and Ctrl-C ends it{}",
-            if wishes.early {
+            if request.early {
                 String::new()
             } else {
                 format!("; `vm console {cid}` attaches again")
@@ -248,13 +248,13 @@ fn host_console(vm: &VmInstance) -> Result<HostConsole> {
 }
 
 /// The user's ends of what the guest says and is told.
-struct Ends {
+struct UserStreams {
     console: Shown,
     log: Shown,
     input: Option<File>,
 }
 
-impl Ends {
+impl UserStreams {
     fn open(args: &DebugArgs) -> Result<Self> {
         if args.attach {
             ensure!(

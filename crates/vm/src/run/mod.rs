@@ -26,14 +26,14 @@ pub(crate) fn run(args: &RunArgs, verbose: bool) -> Result<ExitCode> {
     if verbose {
         manager::tell_vmm();
     }
-    let wishes = life::Wishes {
+    let request = life::Request {
         name: &name,
         program: &program,
         early: args.early,
         debug: &args.debug,
         verbose,
     };
-    life::run(&wishes, |_| Ok(VirtualMachineConfig::RawConfig(raw)))
+    life::run(&request, |_| Ok(VirtualMachineConfig::RawConfig(raw)))
 }
 
 /// The description with what the command line overrules.
