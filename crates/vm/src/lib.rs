@@ -7,6 +7,7 @@
 //! * `images` and `feature` ask a manager for a file or an answer, `info` looks at the host, `early`
 //!   checks the lists of early VMs.
 #![forbid(unsafe_code)]
+#![cfg_attr(not(test), warn(clippy::print_stdout, clippy::print_stderr))]
 
 mod app;
 mod console;
@@ -14,6 +15,7 @@ mod control;
 mod early;
 mod earlycon;
 mod feature;
+mod harmless;
 mod images;
 mod info;
 mod inspect;
@@ -38,7 +40,11 @@ use vm_cli::{Cli, Command, EarlyCommand, size};
 /// The whole program. What went wrong is told on standard error; then the exit status is 1.
 #[must_use]
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    signals::survive_file_limits();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(e) => return usage(&e),
+    };
     let done = match &cli.command {
         Command::Run(args) => run::run(args, cli.verbose),
         Command::RunApp(args) => app::run_app(args, cli.verbose),
@@ -59,15 +65,40 @@ pub fn main() -> ExitCode {
         } => early::check(args),
     };
     done.unwrap_or_else(|error| {
-        print_error(&error);
+        out::tell_error(&error);
         ExitCode::FAILURE
     })
 }
 
-/// Tells an error with its causes.
-fn print_error(error: &anyhow::Error) {
-    let paint = paint::Paint::stderr();
-    out::tell(&format!("{} {error:#}", paint.bad("error:")));
+/// Prints a help text, the version, or what is wrong with the arguments.
+fn usage(error: &clap::Error) -> ExitCode {
+    let text = error.render();
+    if error.use_stderr() {
+        // It quotes the arguments.
+        let lines: Vec<_> = text.to_string().lines().map(quoted).collect();
+        out::tell(&lines.join("\n"));
+        return ExitCode::from(2);
+    }
+    let text = if paint::Paint::stdout().is_on() {
+        text.ansi().to_string()
+    } else {
+        text.to_string()
+    };
+    match out::print(&text) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            out::tell_error(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn quoted(line: &str) -> String {
+    let line = host::printable(line);
+    match line.strip_prefix("error:") {
+        Some(rest) => format!("{}{rest}", paint::Paint::stderr().bad("error:")),
+        None => line.into_owned(),
+    }
 }
 
 /// The exit status of a program that a signal ended, as shells count it.

@@ -18,6 +18,7 @@ use crate::cli::common::ManagerArgs;
 use crate::manager;
 use crate::out::tell;
 use anyhow::{Context, Result, anyhow};
+use host::printable;
 use std::fs;
 use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
@@ -246,13 +247,6 @@ pub(crate) fn root() -> PathBuf {
     std::env::var_os(ROOT_VARIABLE)
         .filter(|root| !root.is_empty())
         .map_or_else(|| PathBuf::from("/"), PathBuf::from)
-}
-
-/// A text of someone else's without what could control a terminal.
-pub(crate) fn printable(text: &str) -> String {
-    text.chars()
-        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
-        .collect()
 }
 
 #[cfg(test)]

@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `vm run`: one VM, from its description to its end.
 
+mod delay;
+mod files;
 mod host_console;
 mod hub;
 pub(crate) mod life;
 mod manager_log;
 mod progress;
 mod sink;
+mod verdict;
 
 use crate::cli::common::Topology;
 use crate::cli::run::RunArgs;
