@@ -6,7 +6,7 @@ use crate::cli::common::{DebugLevel as Level, Topology};
 use crate::images::{open, partition, update_idsig};
 use crate::machines;
 use crate::run::life::{self, Request};
-use crate::size::Size;
+use crate::size::{MemorySize, Size};
 use crate::{earlycon, manager};
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use microdroid::PayloadConfig;
@@ -175,11 +175,7 @@ fn extras_in_config(apk: &Path, path: &str) -> Result<Vec<PathBuf>> {
 /// What the options say of the VM, without what the manager has to make.
 fn settings(args: &MicrodroidArgs) -> Result<VirtualMachineAppConfig> {
     let machine = &args.machine;
-    let memory = machine.memory.unwrap_or(0);
-    ensure!(
-        memory > 0 || machine.memory.is_none(),
-        "--mem: {memory} MiB; give at least 1, or leave it out for the guest's default"
-    );
+    let memory = machine.memory.map_or(0, MemorySize::mib);
     ensure!(
         args.debug.gdb.is_none() || args.level == Level::Full,
         "--gdb needs --debug full"
@@ -193,7 +189,7 @@ fn settings(args: &MicrodroidArgs) -> Result<VirtualMachineAppConfig> {
             Level::None => DebugLevel::NONE,
             Level::Full => DebugLevel::FULL,
         },
-        memoryMib: i32::try_from(memory).context("--mem")?,
+        memoryMib: i32::try_from(memory).context("cannot use --mem")?,
         cpuTopology: match machine.cpu_topology {
             Some(Topology::MatchHost) => CpuTopology::MATCH_HOST,
             Some(Topology::OneCpu) | None => CpuTopology::ONE_CPU,

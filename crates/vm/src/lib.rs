@@ -19,6 +19,7 @@ mod harmless;
 mod images;
 mod info;
 mod inspect;
+mod limits;
 mod list;
 mod logs;
 mod machines;
@@ -40,7 +41,7 @@ use vm_cli::{Cli, Command, EarlyCommand, size};
 /// The whole program. What went wrong is told on standard error; then the exit status is 1.
 #[must_use]
 pub fn main() -> ExitCode {
-    signals::survive_file_limits();
+    limits::prepare();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(e) => return usage(&e),

@@ -3,9 +3,9 @@
 
 use crate::terminal::RawTerminal;
 use anyhow::{Context, Result};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGPIPE, SIGQUIT, SIGTERM, SIGXFSZ};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGPIPE, SIGQUIT, SIGTERM};
 use signal_hook::iterator::{Handle, Signals};
-use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use vmclient::HangUp;
@@ -31,13 +31,6 @@ fn ignored(status: &str) -> u64 {
         .find_map(|line| line.strip_prefix("SigIgn:"))
         .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
         .unwrap_or(0)
-}
-
-/// Has a file that grows over its limit fail with EFBIG, which says what is wrong, instead of ending
-/// this program.
-pub(crate) fn survive_file_limits() {
-    // Without the handler the program ends at that limit, as programs do.
-    let _ = signal_hook::flag::register(SIGXFSZ, Arc::new(AtomicBool::new(false)));
 }
 
 /// What the signals have to do with a VM: the first has its manager end it, the second ends this

@@ -51,8 +51,8 @@ fn description(args: &RunArgs) -> Result<VmConfig> {
             .file_stem()
             .map(|stem| stem.to_string_lossy().into_owned());
     }
-    if let Some(mib) = machine.memory {
-        config.memory = Some(MemoryMib::try_from(mib).context("--mem")?);
+    if let Some(size) = machine.memory {
+        config.memory = Some(MemoryMib::try_from(size.mib()).context("cannot use --mem")?);
     }
     if let Some(topology) = machine.cpu_topology {
         config.cpu_topology = match topology {
