@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The command line: the numbers of inherited descriptors.
 
-use crate::profile;
+use crate::profile::{Chosen, NAME, Profile};
 use crate::vm::VSOCK_DEVICE;
 use std::ffi::OsString;
 use std::os::fd::RawFd;
@@ -17,6 +17,8 @@ pub enum Command {
     Serve(ServeFds),
     /// Be the vsock device of one VM: used by the manager itself.
     VsockDevice(VsockFds),
+    /// Supervise a VMM that is started through a script: used by the manager itself.
+    Supervise(Vec<OsString>),
 }
 
 /// The descriptors of `--rpc-server-fd` and `--ready-fd`.
@@ -49,8 +51,8 @@ pub struct Error(String);
 /// The help text.
 #[must_use]
 pub fn help() -> String {
-    let name = profile::NAME;
-    let about = profile::ABOUT;
+    let name = NAME;
+    let about = Chosen::ABOUT;
     format!(
         "{name} {version}: {about}
 
@@ -106,6 +108,11 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, Error>
             }
             Long("ready-fd") => ready = Some(fd("--ready-fd", &parser.value().map_err(usage)?)?),
             Value(word) if word == VSOCK_DEVICE => return vsock_device(&mut parser),
+            Value(word) if word == vmm::supervise::COMMAND => {
+                return Ok(Command::Supervise(
+                    parser.raw_args().map_err(usage)?.collect(),
+                ));
+            }
             other => return Err(usage(other.unexpected())),
         }
     }

@@ -26,31 +26,23 @@ const MAX_LEN: usize = 2000;
 /// How deep the host's nodes are followed.
 const MAX_DEPTH: usize = 8;
 
-/// What only the client says: the guest must not believe it without a proof.
-#[derive(Debug, Clone, Copy)]
-pub struct Untrusted<'a> {
-    /// The VM's instance id.
-    pub instance_id: &'a [u8; 64],
-    /// Whether the guest should leave rollback protection to Secretkeeper.
-    pub defer_rollback_protection: bool,
-}
-
-/// The overlay with these properties, as a sealed file in memory.
+/// The overlay with these properties, as a sealed file in memory: the `instance_id`, which the guest
+/// must not believe without a proof, and what the host vouches for.
 ///
 /// # Errors
 /// If the host's device tree cannot be read, or the overlay is too large.
 pub fn overlay(
     host: &Host,
-    untrusted: Untrusted<'_>,
+    instance_id: &[u8; 64],
     trusted: &[(&'static str, String)],
 ) -> Result<File, Error> {
-    let bytes = build(&host.path(REFERENCE), untrusted, trusted)?;
+    let bytes = build(&host.path(REFERENCE), instance_id, trusted)?;
     sealed("avf-device-tree-overlay", &bytes)
 }
 
 fn build(
     reference: &Path,
-    untrusted: Untrusted<'_>,
+    instance_id: &[u8; 64],
     trusted: &[(&'static str, String)],
 ) -> Result<Vec<u8>, Error> {
     let mut avf = host_node(reference, "avf", MAX_DEPTH)?.unwrap_or_else(|| node("avf"));
@@ -62,14 +54,8 @@ fn build(
     let mut properties = node("untrusted");
     properties.add_property(DeviceTreeProperty::new_unchecked(
         "instance-id",
-        &untrusted.instance_id[..],
+        &instance_id[..],
     ));
-    if untrusted.defer_rollback_protection {
-        properties.add_property(DeviceTreeProperty::new_unchecked(
-            "defer-rollback-protection",
-            &[0_u8; 0][..],
-        ));
-    }
     avf.add_child(properties);
     let mut content = node("__overlay__");
     content.add_child(avf);
@@ -151,13 +137,6 @@ mod tests {
 
     const ID: [u8; 64] = [0xa5; 64];
 
-    fn untrusted(defer_rollback_protection: bool) -> Untrusted<'static> {
-        Untrusted {
-            instance_id: &ID,
-            defer_rollback_protection,
-        }
-    }
-
     /// What another program reads in the bytes; none if there is no such program.
     fn run(program: &str, args: &[&str]) -> Option<String> {
         match Command::new(program).args(args).output() {
@@ -213,7 +192,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let bytes = build(
             &reference(dir.path()),
-            untrusted(true),
+            &ID,
             &[("vendor_hashtree_descriptor_root_digest", "00ff".into())],
         )
         .unwrap();
@@ -223,7 +202,7 @@ mod tests {
             "/dts-v1/; / {{ fragment@0 {{ target-path = \"/\"; __overlay__ {{ avf {{ flag; \
              vendor_hashtree_descriptor_root_digest = \"00ff\"; oem {{ key = <0x1020304>; inner {{ \
              text = \"hello\"; }}; }}; untrusted {{ instance-id = <{id}>; \
-             defer-rollback-protection; }}; }}; }}; }}; }};"
+             }}; }}; }}; }}; }};"
         );
         assert_eq!(words(&text), wanted);
     }
@@ -232,7 +211,7 @@ mod tests {
     fn fdtoverlay_applies_it() {
         let dir = tempfile::tempdir().unwrap();
         let at = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
-        let bytes = build(&dir.path().join("none"), untrusted(false), &[]).unwrap();
+        let bytes = build(&dir.path().join("none"), &ID, &[]).unwrap();
         std::fs::write(at("overlay"), bytes).unwrap();
         std::fs::write(at("base"), DeviceTree::new().to_dtb()).unwrap();
         if run(
@@ -258,7 +237,7 @@ mod tests {
         let place = reference(dir.path()).join("untrusted");
         std::fs::create_dir(&place).unwrap();
         std::fs::write(place.join("other"), "x").unwrap();
-        let bytes = build(&dir.path().join("reference"), untrusted(false), &[]).unwrap();
+        let bytes = build(&dir.path().join("reference"), &ID, &[]).unwrap();
         assert!(!bytes.windows(6).any(|part| part == b"other\0"));
     }
 
@@ -267,7 +246,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let place = reference(dir.path());
         std::fs::write(place.join("blob"), [0; 2000]).unwrap();
-        let error = build(&place, untrusted(false), &[]).unwrap_err();
+        let error = build(&place, &ID, &[]).unwrap_err();
         let text = crate::status::chain(&error);
         assert!(text.contains("at most 2000"), "{text}");
     }

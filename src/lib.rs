@@ -24,8 +24,10 @@ pub mod error;
 mod fd;
 pub mod host;
 pub mod logger;
+pub mod origin;
 pub mod profile;
 pub mod reports;
+pub mod requested;
 pub mod service;
 pub mod settings;
 pub mod start;
@@ -58,6 +60,7 @@ pub fn run() -> ExitCode {
             }
             args::Command::Serve(fds) => start::serve(fds),
             args::Command::VsockDevice(fds) => start::vsock_device(&fds),
+            args::Command::Supervise(arguments) => start::supervise(arguments),
         });
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -70,6 +73,13 @@ pub fn run() -> ExitCode {
             })
         }
     }
+}
+
+/// Ends a program that cannot do its work, with the reason.
+#[must_use]
+pub fn refuse(why: &str) -> ExitCode {
+    eprintln!("{why}");
+    ExitCode::FAILURE
 }
 
 /// Whether the system denied something, at the root of `error`.

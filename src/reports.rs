@@ -49,3 +49,9 @@ pub trait Reports: std::fmt::Debug + Send + Sync {
     /// A VM has ended.
     fn exited(&self, _end: &End<'_>) {}
 }
+
+/// Counts nothing.
+#[derive(Debug)]
+pub struct NoReports;
+
+impl Reports for NoReports {}

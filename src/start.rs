@@ -4,7 +4,7 @@
 use crate::args::{ServeFds, VsockFds};
 use crate::client::Client;
 use crate::host::Host;
-use crate::profile;
+use crate::profile::{Chosen, Profile};
 use crate::service::VirtualizationService;
 use crate::settings::Settings;
 use avf_rpc::bootstrap;
@@ -52,6 +52,9 @@ pub enum Error {
         /// The cause.
         source: avf_rpc::Error,
     },
+    /// A VMM's script could not be supervised.
+    #[error(transparent)]
+    Supervise(#[from] vmm::supervise::Error),
     /// The vsock device failed.
     #[error("vsock device of CID {cid}")]
     VsockDevice {
@@ -65,8 +68,9 @@ pub enum Error {
 /// What the client may do: many calls at once, pass descriptors. Its callbacks are one-way, so the
 /// reply timeout only bounds how long a send may be stuck on a client that does not read.
 const POLICY: Policy = Policy {
-    connections: 64,
+    connections: 128,
     threads: 4,
+    callbacks: 64,
     call_bytes: None,
     fds: true,
     reply_timeout: Some(Duration::from_secs(30)),
@@ -85,7 +89,7 @@ pub fn serve(fds: ServeFds) -> Result<(), Error> {
         what: "identify the client (the parent process)",
         source,
     })?;
-    profile::lift_memory_lock_limit();
+    Chosen::lift_memory_lock_limit();
     let service = VirtualizationService::new(Host::of_process(), settings, client);
     let vms = service.vms();
     let server = Server::new(service.into_binder(), POLICY).map_err(|source| Error::Rpc {
@@ -130,6 +134,14 @@ pub fn vsock_device(fds: &VsockFds) -> Result<(), Error> {
         prefix: crate::vm::VSOCK_SOCKET.to_owned(),
     };
     vsock_device::run(config).map_err(|e| failed(e.into()))
+}
+
+/// Supervises a VMM that is started through a script, and ends as the script does.
+///
+/// # Errors
+/// If the script cannot be started.
+pub fn supervise(arguments: Vec<std::ffi::OsString>) -> Result<(), Error> {
+    vmm::supervise::exit_like(vmm::supervise::run(arguments)?)
 }
 
 /// Takes over every inherited descriptor and marks it close-on-exec.

@@ -33,8 +33,6 @@ pub struct Expanded {
     pub raw: VirtualMachineRawConfig,
     /// Properties that the host vouches for.
     pub trusted: Vec<(&'static str, String)>,
-    /// Whether the client wants a VM that can be updated without losing its secrets.
-    pub wants_updatable: bool,
 }
 
 /// Refuses what this profile cannot do, by the field's name, before any file is opened.
@@ -103,10 +101,8 @@ pub fn expand(
     let mut raw = base::load(host, os, debug)?;
     let mut params = vec![raw.params.take().unwrap_or_default()];
     let mut trusted = Vec::new();
-    let mut wants_updatable = true;
     if let Some(custom) = &app.customConfig {
         customize(&mut raw, custom, debug)?;
-        wants_updatable = custom.wantUpdatable;
         if let Some(image) = &custom.vendorImage {
             let file = open("customConfig.vendorImage", image)?;
             trusted.push((VENDOR_DIGEST, platform.vendor_digest(&file)?));
@@ -140,7 +136,6 @@ pub fn expand(
             ..raw
         },
         trusted,
-        wants_updatable,
     })
 }
 

@@ -6,150 +6,54 @@ use crate::capabilities::Capabilities;
 use crate::client::Client;
 use crate::error::Error;
 use crate::host::Host;
-use crate::profile::Wish;
-use crate::reports::Reports;
-use crate::status::unsupported;
+use crate::profile::{NAME, Profile};
+use crate::requested::Requested;
 use crate::vm::directory::sweep;
 use crate::vm::plan::Equipment;
 use crate::vm::{Context, VmDirectory, vhost};
-use avf_aidl::common::Certificate;
-use avf_aidl::service::{AssignableDevice, VirtualMachineDebugInfo, VirtualMachineRawConfig};
+use avf_aidl::service::VirtualMachineRawConfig;
 use microdroid::PayloadConfig;
 use microdroid::apex::{ApexInfoList, CLASSPATH, Source};
-use rsbinder::BinderResult;
 use rustix::process::{Resource, Rlimit, setrlimit};
 use std::fs::File;
-use std::sync::{Arc, Once};
-
-/// The program's name.
-pub const NAME: &str = "early_virtmgr";
-/// What it is for, in half a line.
-pub const ABOUT: &str = "manages the VMs that start before /data is mounted";
-/// What needs the global service cannot be had.
-pub const CAPABILITIES: Capabilities = Capabilities {
-    network: false,
-    device_assignment: false,
-    vendor_modules: false,
-    llpvm_changes: false,
-    dice_changes: false,
-    remote_attestation: false,
-    ..Capabilities::of_build(NAME)
-};
+use std::sync::Once;
 
 /// Where the VMs' directories are.
 const DIRECTORIES: &str = "/mnt/vm/early";
 /// How the instance ids of clients on the vendor's partitions begin.
 const VENDOR_INSTANCE_ID: [u8; 4] = [0xff; 4];
 
-/// Lifts the limit on locked memory for this process and the VMMs that it starts.
-///
-/// A refusal is a warning only: a VMM that needs locked memory will fail and say so.
-pub fn lift_memory_lock_limit() {
-    let unlimited = Rlimit {
-        current: None,
-        maximum: None,
-    };
-    if let Err(e) = setrlimit(Resource::Memlock, unlimited) {
-        log::warn!(
-            "the limit on locked memory stays: {e}; a VMM that locks its guest's memory needs the \
-             capability CAP_SYS_RESOURCE here"
-        );
-    }
-}
-
-/// The answer of a method that needs the global service.
-#[must_use]
-pub fn no_global_service(method: &str) -> String {
-    format!("{NAME} doesn't support {method}")
-}
-
-/// APEXes as the system came with them: nothing newer can be had before /data is mounted.
-#[derive(Debug)]
-pub struct Selection;
-
-impl Selection {
-    /// The selection on a host.
-    #[must_use]
-    pub fn new(_host: &Host) -> Self {
-        Self
-    }
-}
-
-impl Platform for Selection {
-    fn complete(&self, _list: &mut ApexInfoList, config: &PayloadConfig) -> Result<(), Error> {
-        let unsupported = |what: &str| {
-            Err(Error::unsupported(format!(
-                "{NAME} doesn't support {what} in a payload's configuration"
-            )))
-        };
-        if config.prefer_staged {
-            return unsupported("prefer_staged");
-        }
-        if config.apexes.iter().any(|apex| apex.name == CLASSPATH) {
-            return unsupported(CLASSPATH);
-        }
-        Ok(())
-    }
-
-    fn source(&self) -> Source {
-        Source::Preinstalled
-    }
-
-    fn vendor_digest(&self, _image: &File) -> Result<String, Error> {
-        Err(Error::unsupported(format!(
-            "{NAME} doesn't support customConfig.vendorImage"
-        )))
-    }
-}
-
-/// No one is told.
-#[derive(Debug)]
-struct NoReports;
-
-impl Reports for NoReports {}
-
-/// No guest is certified.
-#[derive(Debug, Clone)]
-pub struct Attestation;
-
-impl Attestation {
-    /// Needs the global service.
-    ///
-    /// # Errors
-    /// Always UNSUPPORTED_OPERATION.
-    pub fn request(&self, _csr: &[u8], _test_mode: bool) -> BinderResult<Vec<Certificate>> {
-        Err(unsupported(&no_global_service("requestAttestation")))
-    }
-}
-
 /// A VM that its client may create.
 #[derive(Debug)]
-pub struct Request {
+pub struct Grant {
     name: String,
     cid: u32,
     is_vendor: bool,
 }
 
-impl Request {
-    /// Whether the client is on a partition of the vendor's.
-    #[must_use]
-    pub fn is_vendor(&self) -> bool {
-        self.is_vendor
-    }
-}
-
-/// Gives declared VMs to the executables that they are declared for.
+/// The program: gives declared VMs to the executables that they are declared for.
 #[derive(Debug)]
-pub struct Provider {
+pub struct Early {
     host: Host,
     client: Client,
     swept: Once,
 }
 
-impl Provider {
-    /// The provider for `client`.
-    #[must_use]
-    pub fn new(host: Host, client: Client) -> Self {
+impl Profile for Early {
+    const ABOUT: &'static str = "manages the VMs that start before /data is mounted";
+    // Without the global service, what it allocates is not available.
+    const CAPABILITIES: Capabilities = Capabilities {
+        network: false,
+        device_assignment: false,
+        vendor_modules: false,
+        llpvm_changes: false,
+        dice_changes: false,
+        remote_attestation: false,
+        ..Capabilities::of_build("early_virtmgr")
+    };
+    type Grant = Grant;
+
+    fn new(host: Host, client: Client) -> Self {
         Self {
             host,
             client,
@@ -158,13 +62,10 @@ impl Provider {
     }
 
     /// Finds the VM in the early VM list of the client's partition.
-    ///
-    /// # Errors
-    /// If it is not declared, or for another executable.
-    pub fn authorize(&self, wish: Wish<'_>) -> Result<Request, Error> {
-        let Wish {
+    fn authorize(&self, requested: &Requested<'_>) -> Result<Grant, Error> {
+        let Requested {
             name, instance_id, ..
-        } = wish;
+        } = *requested;
         let root = self.host.root();
         let executable = early_vms::ClientExecutable::of_process(self.client.pid(), root)
             .map_err(|e| Error::failed("this early VM cannot be created", e))?;
@@ -196,120 +97,79 @@ impl Provider {
                 &instance_id[..VENDOR_INSTANCE_ID.len()]
             )));
         }
-        Ok(Request {
+        Ok(Grant {
             name: vm.name.clone(),
             cid: vm.cid,
             is_vendor: partition.is_vendor(),
         })
     }
 
-    /// Takes the VM's CID and directory.
-    ///
-    /// # Errors
-    /// If the VM is running already, or another VM has its CID.
-    pub fn context(
-        &self,
-        request: Request,
-        _config: &VirtualMachineRawConfig,
-    ) -> Result<Context, Error> {
+    fn is_vendor(grant: &Grant) -> bool {
+        grant.is_vendor
+    }
+
+    /// Takes the VM's static CID, and the directory of that number.
+    fn context(&self, grant: Grant, _config: &VirtualMachineRawConfig) -> Result<Context, Error> {
         let base = self.host.path(DIRECTORIES);
         self.swept.call_once(|| sweep(&base));
-        let directory = VmDirectory::claim(&base, request.cid, &request.name, self.client.pid())?;
-        let vsock = vhost::reserve(request.cid)?;
+        let directory = VmDirectory::claim(&base, grant.cid, &grant.name, self.client.pid())?;
+        let vsock = vhost::reserve(grant.cid)?;
         Ok(Context {
-            name: request.name,
-            cid: request.cid,
+            name: grant.name,
+            cid: grant.cid,
             vsock,
             directory,
             equipment: Equipment::default(),
             listing: None,
-            held: Box::new(()),
+            resources: Box::new(()),
         })
     }
 
-    /// No one is told of creations, boots and ends.
-    #[must_use]
-    pub fn reports(&self) -> Arc<dyn Reports> {
-        Arc::new(NoReports)
+    fn platform(&self) -> &dyn Platform {
+        self
     }
 
-    /// No guest is certified.
-    #[must_use]
-    pub fn attestation(&self) -> Attestation {
-        Attestation
-    }
-
-    /// What a client may do is the platform's access control's business here.
+    /// Lifts the limit on locked memory for this process and the VMMs that it starts.
     ///
-    /// # Errors
-    /// None.
-    pub fn check_use(&self) -> BinderResult<()> {
+    /// A refusal is a warning only: a VMM that needs locked memory will fail and say so.
+    fn lift_memory_lock_limit() {
+        let unlimited = Rlimit {
+            current: None,
+            maximum: None,
+        };
+        if let Err(e) = setrlimit(Resource::Memlock, unlimited) {
+            log::warn!(
+                "cannot raise the limit on locked memory: {e}; a VMM that locks its guest's memory \
+                 needs the capability CAP_SYS_RESOURCE here"
+            );
+        }
+    }
+}
+
+/// APEXes as the system came with them: nothing newer is there before /data is mounted.
+impl Platform for Early {
+    fn complete(&self, _list: &mut ApexInfoList, config: &PayloadConfig) -> Result<(), Error> {
+        let unsupported = |what: &str| {
+            Err(Error::unsupported(format!(
+                "{NAME} doesn't support {what} in a payload's configuration"
+            )))
+        };
+        if config.prefer_staged {
+            return unsupported("prefer_staged");
+        }
+        if config.apexes.iter().any(|apex| apex.name == CLASSPATH) {
+            return unsupported(CLASSPATH);
+        }
         Ok(())
     }
 
-    /// Needs the global service.
-    ///
-    /// # Errors
-    /// Always UNSUPPORTED_OPERATION.
-    pub fn allocate_instance_id(&self) -> BinderResult<[u8; 64]> {
-        Err(unsupported(&no_global_service("allocateInstanceId")))
+    fn source(&self) -> Source {
+        Source::Preinstalled
     }
 
-    /// Consoles are listed by the global service.
-    ///
-    /// # Errors
-    /// Always UNSUPPORTED_OPERATION.
-    pub fn check_host_console_names() -> BinderResult<()> {
-        Err(unsupported(&no_global_service("setHostConsoleName")))
-    }
-
-    /// Needs the global service.
-    ///
-    /// # Errors
-    /// Always UNSUPPORTED_OPERATION.
-    pub fn debug_list_vms(&self) -> BinderResult<Vec<VirtualMachineDebugInfo>> {
-        Err(unsupported(&no_global_service("debugListVms")))
-    }
-
-    /// Needs the global service.
-    ///
-    /// # Errors
-    /// Always UNSUPPORTED_OPERATION.
-    pub fn remove_instance(&self, _id: &[u8; 64]) -> BinderResult<()> {
-        Err(unsupported(&no_global_service("removeVmInstance")))
-    }
-
-    /// Needs the global service.
-    ///
-    /// # Errors
-    /// Always UNSUPPORTED_OPERATION.
-    pub fn claim_instance(&self, _id: &[u8; 64]) -> BinderResult<()> {
-        Err(unsupported(&no_global_service("claimVmInstance")))
-    }
-
-    /// Needs the global service.
-    ///
-    /// # Errors
-    /// Always UNSUPPORTED_OPERATION.
-    pub fn assignable_devices(&self) -> BinderResult<Vec<AssignableDevice>> {
-        Err(unsupported(&no_global_service("getAssignableDevices")))
-    }
-
-    /// Needs the global service.
-    ///
-    /// # Errors
-    /// Always UNSUPPORTED_OPERATION.
-    pub fn enable_test_attestation(&self) -> BinderResult<()> {
-        Err(unsupported(&no_global_service("enableTestAttestation")))
-    }
-
-    /// Needs the global service.
-    ///
-    /// # Errors
-    /// Always UNSUPPORTED_OPERATION.
-    pub fn is_remote_attestation_supported(&self) -> BinderResult<bool> {
-        Err(unsupported(&no_global_service(
-            "isRemoteAttestationSupported",
+    fn vendor_digest(&self, _image: &File) -> Result<String, Error> {
+        Err(Error::unsupported(format!(
+            "{NAME} doesn't support customConfig.vendorImage"
         )))
     }
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `IVirtualMachineService`: what the programs in a guest may tell their manager.
 
-use crate::profile::Attestation;
+use crate::profile::{Chosen, Profile};
 use crate::status::exception;
 use crate::vm::{Instance, PayloadState};
 use avf_aidl::common::{Certificate, ErrorCode};
@@ -14,16 +14,16 @@ use std::sync::{Arc, Weak};
 #[derive(Debug)]
 pub struct GuestService {
     vm: Weak<Instance>,
-    attestation: Attestation,
+    profile: Arc<Chosen>,
 }
 
 impl GuestService {
     /// The binder object for the guest of `vm`.
     #[must_use]
-    pub fn binder(vm: &Arc<Instance>, attestation: Attestation) -> SIBinder {
+    pub fn binder(vm: &Arc<Instance>, profile: Arc<Chosen>) -> SIBinder {
         let service = Self {
             vm: Arc::downgrade(vm),
-            attestation,
+            profile,
         };
         BnVirtualMachineService::new_binder(service).as_binder()
     }
@@ -69,7 +69,7 @@ impl IVirtualMachineService for GuestService {
     }
 
     fn requestAttestation(&self, csr: &[u8], test_mode: bool) -> BinderResult<Vec<Certificate>> {
-        self.attestation.request(csr, test_mode)
+        self.profile.request_attestation(csr, test_mode)
     }
 
     fn getSecretkeeper(&self) -> BinderResult<Strong<dyn ISecretkeeper>> {

@@ -3,9 +3,9 @@
 
 mod guest;
 mod image;
-mod machine;
+mod virtual_machine;
 mod virtualization;
 
 pub use guest::GuestService;
-pub use machine::Machine;
+pub use virtual_machine::VirtualMachine;
 pub use virtualization::VirtualizationService;

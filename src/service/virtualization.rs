@@ -1,18 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `IVirtualizationService`: what a client calls first.
 
-use crate::app_config::{self, Expanded};
+use crate::app_config;
 use crate::client::Client;
 use crate::debug_policy::DebugPolicy;
-use crate::device_tree::{self, Untrusted};
+use crate::device_tree;
 use crate::error::Error;
-use crate::host::Host;
-use crate::profile::{self, Provider, Request, Wish};
+use crate::host::{Host, Hypervisor};
+use crate::origin;
+use crate::profile::{Chosen, Profile};
 use crate::reports::Creation;
-use crate::service::{GuestService, Machine, image};
+use crate::requested::{Config, Requested};
+use crate::service::{GuestService, VirtualMachine, image};
 use crate::settings::Settings;
 use crate::status;
-use crate::vm::plan::Exempt;
+use crate::vm::plan::LabelPolicy;
 use crate::vm::{Destination, Instance, Roots, RunOptions, Vms, plan};
 use avf_aidl::service::{
     AssignableDevice, BnVirtualizationService, IVirtualMachine, IVirtualizationService,
@@ -29,7 +31,7 @@ pub struct VirtualizationService {
     host: Host,
     settings: Settings,
     finder: Finder,
-    provider: Provider,
+    profile: Arc<Chosen>,
     vms: Arc<Vms>,
 }
 
@@ -39,7 +41,7 @@ impl VirtualizationService {
     pub fn new(host: Host, settings: Settings, client: Client) -> Self {
         Self {
             finder: Finder::new(vmm_settings(&host)),
-            provider: Provider::new(host.clone(), client),
+            profile: Arc::new(Chosen::new(host.clone(), client)),
             host,
             settings,
             vms: Arc::default(),
@@ -58,97 +60,68 @@ impl VirtualizationService {
         BnVirtualizationService::new_binder(self).as_binder()
     }
 
-    /// Parcelable, checked plan, context, VM: each step leaves nothing behind if a later one fails.
+    /// Request, checked draft, context, VM: each step leaves nothing behind if a later one fails.
     fn create(
         &self,
-        config: &VirtualMachineConfig,
+        requested: &Requested<'_>,
         files: plan::ConsoleFiles<'_>,
     ) -> Result<Arc<Instance>, Error> {
-        let (name, instance_id) = plan::identity(config);
-        let is_app = matches!(config, VirtualMachineConfig::AppConfig(_));
-        let request = self.authorize(config)?;
+        let hypervisor = self.host.hypervisor();
+        let grant = self.authorize(requested, &hypervisor)?;
         let policy = DebugPolicy::of(&self.host)?;
         let expanded;
-        let (raw, trusted, wants_updatable) = match config {
-            VirtualMachineConfig::RawConfig(raw) => (raw, &[][..], false),
-            VirtualMachineConfig::AppConfig(app) => {
-                let apexes = profile::Selection::new(&self.host);
-                expanded = app_config::expand(app, &self.host, policy, &apexes)?;
-                let Expanded {
-                    raw,
-                    trusted,
-                    wants_updatable,
-                } = &expanded;
-                (raw, &trusted[..], *wants_updatable)
+        let (raw, trusted) = match requested.config {
+            Config::Raw(raw) => (raw, &[][..]),
+            Config::App(app) => {
+                expanded = app_config::expand(app, &self.host, policy, self.profile.platform())?;
+                plan::check_features(&expanded.raw, Chosen::CAPABILITIES, &hypervisor)?;
+                (&expanded.raw, &expanded.trusted[..])
             }
         };
-        let hypervisor = self.host.hypervisor();
-        plan::check_features(raw, profile::CAPABILITIES, &hypervisor)?;
-        let exempt = match (request.is_vendor(), is_app) {
-            (true, _) => Exempt::Vendor,
-            (false, true) => Exempt::App,
-            (false, false) => Exempt::Raw,
+        let labels = match (Chosen::is_vendor(&grant), requested.is_app()) {
+            (true, _) => LabelPolicy::Vendor,
+            (false, true) => LabelPolicy::App,
+            (false, false) => LabelPolicy::Raw,
         };
-        let mut draft = plan::Draft::new(raw, files, &hypervisor, exempt)?;
-        let untrusted = Untrusted {
-            instance_id,
-            defer_rollback_protection: wants_updatable && self.is_updatable(),
-        };
-        draft.device_tree_overlay = Some(device_tree::overlay(&self.host, untrusted, trusted)?);
+        let mut draft = plan::Draft::new(raw, files, &hypervisor, labels)?;
+        let overlay = device_tree::overlay(&self.host, requested.instance_id, trusted)?;
+        draft.machine.device_tree_overlay = Some(overlay);
         let found = self.finder.vmm()?;
         let options = RunOptions {
             accel: found.accel,
-            boot_timeout: self.settings.boot_timeout(is_app, found.accel),
+            boot_timeout: self.settings.boot_timeout(requested.is_app(), found.accel),
             ramdump: self.ramdump(policy)?,
-            reports: self.provider.reports(),
+            reports: self.profile.reports(),
             roots: self.roots(),
         };
-        self.vms.settle(name);
-        let context = self.provider.context(request, raw)?;
+        self.vms.settle(requested.name);
+        let context = self.profile.context(grant, raw)?;
         self.vms.add(draft, context, &*found.vmm, options)
     }
 
     /// Whether the client may have this VM, made of these files; asked before any file is opened.
-    fn authorize(&self, config: &VirtualMachineConfig) -> Result<Request, Error> {
-        let (name, instance_id) = plan::identity(config);
-        let (is_custom, network) = match config {
-            VirtualMachineConfig::RawConfig(raw) => {
-                plan::check_features(raw, profile::CAPABILITIES, &self.host.hypervisor())?;
-                (true, raw.networkSupported)
-            }
-            VirtualMachineConfig::AppConfig(app) => {
-                app_config::check_features(app, profile::CAPABILITIES)?;
-                let network = app
-                    .customConfig
-                    .as_ref()
-                    .is_some_and(|c| c.networkSupported);
-                (app_config::is_custom(app), network)
-            }
-        };
-        let request = self.provider.authorize(Wish {
-            name,
-            instance_id,
-            is_custom,
-            network,
-        })?;
+    fn authorize(
+        &self,
+        requested: &Requested<'_>,
+        hypervisor: &Hypervisor,
+    ) -> Result<<Chosen as Profile>::Grant, Error> {
+        match requested.config {
+            Config::Raw(raw) => plan::check_features(raw, Chosen::CAPABILITIES, hypervisor)?,
+            Config::App(app) => app_config::check_features(app, Chosen::CAPABILITIES)?,
+        }
+        let grant = self.profile.authorize(requested)?;
         self.host.say_whether_files_have_labels();
-        plan::check_origin(config, &self.host, request.is_vendor())?;
-        Ok(request)
+        origin::check(requested, &self.host, Chosen::is_vendor(&grant))?;
+        Ok(grant)
     }
 
     /// The binder objects of this client's VMs.
     fn roots(&self) -> Roots {
-        let attestation = self.provider.attestation();
+        let profile = Arc::clone(&self.profile);
         Roots {
-            guest: Arc::new(move |vm| GuestService::binder(vm, attestation.clone())),
-            control: Arc::new(|vm| Machine::visitor(Arc::clone(vm))),
+            guest: Arc::new(move |vm| GuestService::binder(vm, Arc::clone(&profile))),
+            control: Arc::new(|vm| VirtualMachine::visitor(Arc::clone(vm))),
         }
-    }
-
-    /// Whether a guest can leave rollback protection to Secretkeeper, which neither profile can
-    /// reach.
-    fn is_updatable(&self) -> bool {
-        false
     }
 
     /// Where memory dumps go, if a setting or the host's policy wants them.
@@ -166,24 +139,13 @@ impl VirtualizationService {
 }
 
 /// What is told of a client's request for a VM.
-fn creation<'a>(
-    config: &'a VirtualMachineConfig,
-    created: &BinderResult<Arc<Instance>>,
-) -> Creation<'a> {
-    let (is_app, is_protected, memory_mib, topology) = match config {
-        VirtualMachineConfig::RawConfig(raw) => {
-            (false, raw.protectedVm, raw.memoryMib, raw.cpuTopology)
-        }
-        VirtualMachineConfig::AppConfig(app) => {
-            (true, app.protectedVm, app.memoryMib, app.cpuTopology)
-        }
-    };
+fn creation<'a>(requested: &Requested<'a>, created: &BinderResult<Arc<Instance>>) -> Creation<'a> {
     Creation {
-        name: plan::name(config),
-        is_protected,
-        is_app,
-        cpus: plan::cpus(topology).map_or(0, |cpus| cpus.count().get()),
-        memory_mib,
+        name: requested.name,
+        is_protected: requested.is_protected,
+        is_app: requested.is_app(),
+        cpus: plan::cpus(requested.cpus).map_or(0, |cpus| cpus.count().get()),
+        memory_mib: requested.memory_mib,
         exception: created
             .as_ref()
             .err()
@@ -227,19 +189,20 @@ impl IVirtualizationService for VirtualizationService {
             console_in,
             os_log,
         };
+        let requested = Requested::from(config);
         let created = self
-            .create(config, files)
-            .map_err(|e| status::logged(&format!("createVm '{}'", plan::name(config)), &e));
-        self.provider
+            .create(&requested, files)
+            .map_err(|e| status::logged(&format!("createVm '{}'", requested.name), &e));
+        self.profile
             .reports()
-            .creation_requested(&creation(config, &created));
+            .creation_requested(&creation(&requested, &created));
         let vm = created?;
         log::info!("VM '{}' created with CID {}", vm.name(), vm.cid());
-        Ok(Machine::binder(vm))
+        Ok(VirtualMachine::binder(vm))
     }
 
     fn allocateInstanceId(&self) -> BinderResult<[u8; 64]> {
-        self.provider.allocate_instance_id()
+        self.profile.allocate_instance_id()
     }
 
     fn initializeWritablePartition(
@@ -248,7 +211,7 @@ impl IVirtualizationService for VirtualizationService {
         size_bytes: i64,
         kind: PartitionType,
     ) -> BinderResult<()> {
-        self.provider.check_use()?;
+        self.profile.check_use()?;
         image::initialize(image, size_bytes, kind)
     }
 
@@ -257,16 +220,16 @@ impl IVirtualizationService for VirtualizationService {
         input: &ParcelFileDescriptor,
         idsig: &ParcelFileDescriptor,
     ) -> BinderResult<()> {
-        self.provider.check_use()?;
+        self.profile.check_use()?;
         image::update_idsig(input, idsig, self.host.sdk())
     }
 
     fn debugListVms(&self) -> BinderResult<Vec<VirtualMachineDebugInfo>> {
-        self.provider.debug_list_vms()
+        self.profile.debug_list_vms()
     }
 
     fn getAssignableDevices(&self) -> BinderResult<Vec<AssignableDevice>> {
-        self.provider.assignable_devices()
+        self.profile.assignable_devices()
     }
 
     fn getSupportedOSList(&self) -> BinderResult<Vec<String>> {
@@ -274,26 +237,27 @@ impl IVirtualizationService for VirtualizationService {
     }
 
     fn isFeatureEnabled(&self, feature: &str) -> BinderResult<bool> {
-        Ok(profile::CAPABILITIES.has(feature))
+        Ok(Chosen::CAPABILITIES.has(feature))
     }
 
     fn enableTestAttestation(&self) -> BinderResult<()> {
-        self.provider.enable_test_attestation()
+        self.profile.enable_test_attestation()
     }
 
     fn isRemoteAttestationSupported(&self) -> BinderResult<bool> {
-        self.provider.is_remote_attestation_supported()
+        self.profile.is_remote_attestation_supported()
     }
 
     fn isUpdatableVmSupported(&self) -> BinderResult<bool> {
-        Ok(self.is_updatable())
+        // A guest would have to leave its secrets to Secretkeeper, which no manager can reach.
+        Ok(false)
     }
 
     fn removeVmInstance(&self, instance_id: &[u8; 64]) -> BinderResult<()> {
-        self.provider.remove_instance(instance_id)
+        self.profile.remove_instance(instance_id)
     }
 
     fn claimVmInstance(&self, instance_id: &[u8; 64]) -> BinderResult<()> {
-        self.provider.claim_instance(instance_id)
+        self.profile.claim_instance(instance_id)
     }
 }

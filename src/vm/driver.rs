@@ -7,18 +7,18 @@
 use crate::error::{Error, Kind};
 use crate::reports;
 use crate::status::chain;
-use crate::vm::channels::{Streams, Unstarted};
 use crate::vm::control_socket::Controller;
 use crate::vm::death::death_reason;
-use crate::vm::device::{self, HostSide};
 use crate::vm::metrics::Metrics;
 use crate::vm::output::{Head, Tail, drain};
+use crate::vm::prepare::{Streams, Unstarted};
 use crate::vm::ramdump::Ramdump;
+use crate::vm::vsock::{HostSide, VSOCK_SOCKET};
 use crate::vm::{Instance, RunOptions, VmDirectory};
 use avf_rpc::server::{Policy, Server};
 use avf_rpc::vsock::GuestServer;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 use std::time::{Duration, Instant};
@@ -34,6 +34,7 @@ const STDERR_TAIL: usize = 16 << 10;
 const GUEST_POLICY: Policy = Policy {
     connections: 16,
     threads: 2,
+    callbacks: 0,
     call_bytes: Some(1 << 20),
     fds: false,
     reply_timeout: Some(Duration::from_secs(10)),
@@ -146,12 +147,12 @@ impl Processes {
             HostSide::User(device) => {
                 let device = device.spawn(cid, directory)?;
                 note(directory, &device);
-                let prefix = directory.short_path(device::VSOCK_SOCKET);
+                let prefix = directory.short_path(VSOCK_SOCKET);
                 let guest = GuestServer::on_hybrid_vsock(server, &prefix, cid, device.pid())?;
                 (Some(device), guest)
             }
         };
-        let vmm = prepared.launch.spawn()?;
+        let vmm = prepared.launch.spawn_supervised()?;
         log::debug!(
             "VM '{}' (CID {cid}): VMM executed, process {}",
             vm.name(),
@@ -185,20 +186,9 @@ impl Processes {
         controller: &Controller,
         started: &SyncSender<Result<(), Error>>,
     ) -> End {
-        let mut control_open = true;
-        let mut failure_open = true;
-        let mut stderr_open = true;
-        let mut controller_open = true;
-        let mut logs_open = vec![true; self.streams.logs.len()];
-        loop {
-            let open = OpenSet {
-                control: control_open,
-                failure: failure_open,
-                stderr: stderr_open,
-                controller: controller_open,
-                logs: &logs_open,
-            };
-            let ready = match self.wait(&open, controller) {
+        let mut closed = Vec::new();
+        'alive: loop {
+            let ready = match self.wait(&closed, controller) {
                 Ok(ready) => ready,
                 Err(e) => {
                     log::error!("VM '{}': {}; it is killed", vm.name(), chain(&e));
@@ -206,34 +196,25 @@ impl Processes {
                     break;
                 }
             };
-            if ready.control {
-                control_open = self.control_events(vm, started);
-            }
-            if ready.failure {
-                failure_open = drain(&self.streams.failure, |bytes| self.failure_text.push(bytes));
-            }
-            if ready.stderr {
-                stderr_open = drain(self.vmm.stderr(), |bytes| self.stderr.push(bytes));
-            }
-            let logs = self.streams.logs.iter_mut().zip(&mut logs_open);
-            for ((log, open), is_ready) in logs.zip(&ready.logs) {
-                if *is_ready {
-                    *open = log.pump();
+            for source in ready {
+                let is_open = match source {
+                    Source::Control => self.control_events(vm, started),
+                    Source::Failure => {
+                        drain(&self.streams.failure, |bytes| self.failure_text.push(bytes))
+                    }
+                    Source::Stderr => drain(self.vmm.stderr(), |bytes| self.stderr.push(bytes)),
+                    Source::Log(index) => self.streams.logs[index].pump(),
+                    Source::Ramdump => self.streams.ramdump.as_mut().is_some_and(Ramdump::pump),
+                    Source::Controller => controller.accept(),
+                    Source::Vmm => break 'alive,
+                    Source::Device => {
+                        self.device_ended(vm);
+                        false
+                    }
+                };
+                if !is_open {
+                    closed.push(source);
                 }
-            }
-            if ready.ramdump
-                && let Some(ramdump) = &mut self.streams.ramdump
-            {
-                ramdump.pump();
-            }
-            if ready.controller {
-                controller_open = controller.accept();
-            }
-            if ready.vmm {
-                break;
-            }
-            if ready.device {
-                self.device_ended(vm);
             }
             if self
                 .deadline
@@ -294,6 +275,18 @@ impl Processes {
                 Event::Ending(ending) => {
                     self.ending.get_or_insert(ending);
                 }
+                Event::DiskFault(fault) => log::warn!(
+                    "VM '{}' (CID {}): {fault}; the guest is paused: {}, then run `vm resume {}`",
+                    vm.name(),
+                    vm.cid(),
+                    if fault.is_full {
+                        "make room for the disk's file"
+                    } else {
+                        "mend the disk"
+                    },
+                    vm.cid()
+                ),
+                Event::Paused | Event::Resumed => {}
                 Event::Closed => open = false,
             }
         }
@@ -363,79 +356,67 @@ impl Processes {
         }
     }
 
-    /// How long may be waited: until the guest is late, else for ever.
-    fn patience(&self) -> Option<Timespec> {
+    /// How long to wait: until the guest is late, or for ever.
+    fn timeout(&self) -> Option<Timespec> {
         let left = self.deadline?.saturating_duration_since(Instant::now());
         // Rounded up, so that it is past the deadline and not just before it.
         Timespec::try_from(left + Duration::from_millis(1)).ok()
     }
 
-    /// Blocks until something happens.
-    fn wait(&self, open: &OpenSet<'_>, controller: &Controller) -> Result<ReadySet, Error> {
-        let device = self.device.as_ref().map(Child::pidfd);
-        let fixed: [Option<BorrowedFd<'_>>; 7] = [
-            Some(self.vmm.pidfd()),
-            device,
-            self.control.event_fd().filter(|_| open.control),
-            open.failure.then(|| self.streams.failure.as_fd()),
-            open.stderr.then(|| self.vmm.stderr()),
-            self.streams.ramdump.as_ref().and_then(Ramdump::fd),
-            open.controller.then(|| controller.fd()),
+    /// Blocks until something happens; says to what. The VMM and its device come last, so that what
+    /// they have written is read first.
+    fn wait(&self, closed: &[Source], controller: &Controller) -> Result<Vec<Source>, Error> {
+        let mut sources = vec![
+            (Source::Failure, self.streams.failure.as_fd()),
+            (Source::Stderr, self.vmm.stderr()),
+            (Source::Controller, controller.fd()),
         ];
-        let logs = self
-            .streams
-            .logs
-            .iter()
-            .zip(open.logs)
-            .map(|(log, open)| open.then(|| log.fd().as_fd()));
-        let sources: Vec<_> = fixed.into_iter().chain(logs).collect();
+        let control = self.control.event_fd();
+        sources.extend(control.map(|fd| (Source::Control, fd)));
+        let logs = self.streams.logs.iter().enumerate();
+        sources.extend(logs.map(|(index, log)| (Source::Log(index), log.fd().as_fd())));
+        let ramdump = self.streams.ramdump.as_ref().and_then(Ramdump::fd);
+        sources.extend(ramdump.map(|fd| (Source::Ramdump, fd)));
+        sources.push((Source::Vmm, self.vmm.pidfd()));
+        let device = self.device.as_ref().map(Child::pidfd);
+        sources.extend(device.map(|fd| (Source::Device, fd)));
+        sources.retain(|(source, _)| !closed.contains(source));
         let mut fds: Vec<_> = sources
             .iter()
-            .flatten()
-            .map(|fd| PollFd::from_borrowed_fd(*fd, PollFlags::IN))
+            .map(|(_, fd)| PollFd::from_borrowed_fd(*fd, PollFlags::IN))
             .collect();
-        while let Err(e) = poll(&mut fds, self.patience().as_ref()) {
+        while let Err(e) = poll(&mut fds, self.timeout().as_ref()) {
             if e != rustix::io::Errno::INTR {
                 return Err(Error::io("wait for the VMM", e));
             }
         }
-        let mut polled = fds.iter().map(|fd| !fd.revents().is_empty());
-        let mut ready = sources
-            .iter()
-            .map(|source| source.is_some() && polled.next().unwrap_or(false));
-        let mut next = || ready.next().unwrap_or(false);
-        Ok(ReadySet {
-            vmm: next(),
-            device: next(),
-            control: next(),
-            failure: next(),
-            stderr: next(),
-            ramdump: next(),
-            controller: next(),
-            logs: ready.collect(),
-        })
+        let polled = sources.iter().zip(&fds);
+        Ok(polled
+            .filter(|(_, fd)| !fd.revents().is_empty())
+            .map(|((source, _), _)| *source)
+            .collect())
     }
 }
 
-/// Which of the streams that end before the VM does are still open.
-struct OpenSet<'a> {
-    control: bool,
-    failure: bool,
-    stderr: bool,
-    controller: bool,
-    logs: &'a [bool],
-}
-
-/// Which sources have something.
-struct ReadySet {
-    vmm: bool,
-    device: bool,
-    control: bool,
-    failure: bool,
-    stderr: bool,
-    ramdump: bool,
-    controller: bool,
-    logs: Vec<bool>,
+/// What a VM's thread waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Source {
+    /// The VMM has ended.
+    Vmm,
+    /// The vsock device has ended.
+    Device,
+    /// The VMM says something.
+    Control,
+    /// The guest says why it gives up.
+    Failure,
+    /// The VMM writes to its standard output or error.
+    Stderr,
+    /// The guest writes a dump of its memory.
+    Ramdump,
+    /// A program connects to the control socket.
+    Controller,
+    /// The guest writes to the log of this index.
+    Log(usize),
 }
 
 /// The VM was stopped while it started.

@@ -3,9 +3,9 @@
 
 use crate::error::Error;
 use crate::reports::Reports;
-use crate::vm::channels::{self, Unstarted};
-use crate::vm::device::{self, Route};
 use crate::vm::plan::Draft;
+use crate::vm::prepare::{Unstarted, prepare};
+use crate::vm::vsock::{self, Route};
 use crate::vm::{Callbacks, Context, Listing, PayloadState, RunOptions, State, Vms};
 use crate::vm::{directory, driver};
 use std::os::fd::OwnedFd;
@@ -52,7 +52,7 @@ struct Inner {
     kill: bool,
     /// Whether all is cleaned up and the clients know.
     finished: bool,
-    /// Who lists where the console can be had, until the VM is dead.
+    /// Lists where the console is, until the VM is dead.
     listing: Option<Arc<dyn Listing>>,
     /// When the VMM was started.
     executed: Option<Instant>,
@@ -82,11 +82,11 @@ impl Instance {
         registry: Weak<Vms>,
     ) -> Result<Self, Error> {
         let (name, cid) = (context.name.clone(), context.cid);
-        let memory = u64::from(draft.memory_mib.get()) << 20;
+        let memory = u64::from(draft.machine.memory_mib.get()) << 20;
         let directory = context.directory.path().to_owned();
         let listing = context.listing.clone();
         let reports = Arc::clone(&options.reports);
-        let (unstarted, route) = channels::prepare(draft, context, vmm, options)?;
+        let (unstarted, route) = prepare(draft, context, vmm, options)?;
         Ok(Self {
             name,
             cid,
@@ -245,7 +245,7 @@ impl Instance {
                     "port {port}: it must be {FIRST_PORT} or more, or one of Trusty's, 2 to 20"
                 ))
             })?;
-        device::connect(&self.route, self.cid, allowed)
+        vsock::connect(&self.route, self.cid, allowed)
     }
 
     fn control(&self, call: &'static str) -> Result<Arc<dyn Control>, Error> {
@@ -297,10 +297,10 @@ impl Instance {
         Ok(self.control("setMemoryBalloon")?.set_balloon(wanted)?)
     }
 
-    /// Keeps where the console can be had, for those who list VMs.
+    /// Records where the console is, for programs that list VMs.
     ///
     /// # Errors
-    /// If it is no path that could be shown in a line.
+    /// If it is not a path that fits in a line.
     pub fn set_host_console_name(&self, path: &str) -> Result<(), Error> {
         if path.is_empty() || path.len() > MAX_CONSOLE_NAME || path.chars().any(char::is_control) {
             return Err(Error::invalid(format!(

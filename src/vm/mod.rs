@@ -2,30 +2,30 @@
 //! A VM's life: its plan, its state, the thread that owns its processes.
 
 mod callbacks;
-mod channels;
 mod control_socket;
 mod death;
-mod device;
 pub mod directory;
 mod driver;
 mod instance;
 mod metrics;
 mod output;
 pub mod plan;
+mod prepare;
 mod ramdump;
 mod registry;
 mod state;
 mod tombstone;
 pub mod vhost;
+mod vsock;
 
 pub use callbacks::Callbacks;
 pub use control_socket::CONTROL_SOCKET;
-pub use device::{VSOCK_DEVICE, VSOCK_SOCKET};
 pub use directory::VmDirectory;
 pub use instance::Instance;
 pub use ramdump::Destination;
 pub use registry::Vms;
 pub use state::{PayloadState, State};
+pub use vsock::{VSOCK_DEVICE, VSOCK_SOCKET};
 
 use crate::reports::Reports;
 use plan::Equipment;
@@ -51,7 +51,7 @@ pub struct Context {
     /// Where its console is listed, if it is.
     pub listing: Option<Arc<dyn Listing>>,
     /// What it has of the profile's; given back, by dropping it, after the directory.
-    pub held: Box<dyn Any + Send>,
+    pub resources: Box<dyn Any + Send>,
 }
 
 /// How a VM is run on this host, beside what its client asks for.

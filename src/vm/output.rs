@@ -48,22 +48,22 @@ fn printable(c: char) -> char {
 #[derive(Debug)]
 pub(super) struct Tail {
     bytes: VecDeque<u8>,
-    most: usize,
+    limit: usize,
 }
 
 impl Tail {
-    /// Keeps at most `most` bytes.
-    pub(super) fn new(most: usize) -> Self {
+    /// Keeps at most `limit` bytes.
+    pub(super) fn new(limit: usize) -> Self {
         Self {
             bytes: VecDeque::new(),
-            most,
+            limit,
         }
     }
 
     /// Adds to the end, forgets from the start.
     pub(super) fn push(&mut self, bytes: &[u8]) {
         self.bytes.extend(bytes);
-        let surplus = self.bytes.len().saturating_sub(self.most);
+        let surplus = self.bytes.len().saturating_sub(self.limit);
         self.bytes.drain(..surplus);
     }
 

@@ -46,7 +46,7 @@ pub(super) struct Ramdump {
     directory: PathBuf,
     file: Option<File>,
     length: u64,
-    most: u64,
+    limit: u64,
 }
 
 impl Ramdump {
@@ -59,7 +59,7 @@ impl Ramdump {
             directory,
             file: None,
             length: 0,
-            most: (u64::from(memory_mib) << 20) + SURPLUS,
+            limit: (u64::from(memory_mib) << 20) + SURPLUS,
         }
     }
 
@@ -69,9 +69,11 @@ impl Ramdump {
     }
 
     /// Takes what has arrived. A dump that cannot be stored, or is too long, ends there, and the
-    /// guest finds its line closed.
-    pub(super) fn pump(&mut self) {
-        let Some(pipe) = self.pipe.take() else { return };
+    /// guest finds its line closed. `false` at the end.
+    pub(super) fn pump(&mut self) -> bool {
+        let Some(pipe) = self.pipe.take() else {
+            return false;
+        };
         let mut stored = Ok(());
         let open = drain(&pipe, |bytes| {
             if stored.is_ok() {
@@ -83,11 +85,12 @@ impl Ramdump {
             Ok(()) => {}
             Err(e) => log::error!("memory dump: {e}; what the guest still writes is lost"),
         }
+        self.pipe.is_some()
     }
 
     fn store(&mut self, bytes: &[u8]) -> io::Result<()> {
         let length = self.length + u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-        if length > self.most {
+        if length > self.limit {
             return Err(io::Error::other(format!(
                 "it is longer than the guest's memory and {} MiB",
                 SURPLUS >> 20
@@ -95,7 +98,7 @@ impl Ramdump {
         }
         let file = match &mut self.file {
             Some(file) => file,
-            // Most guests never crash: there is no file until one does.
+            // Most guests never crash, so the file is made when one does.
             None => {
                 let directory = self.to.kept.as_deref().unwrap_or(&self.directory);
                 self.file.insert(unnamed(directory)?)
@@ -222,7 +225,7 @@ mod tests {
     fn a_dump_that_never_ends_is_cut() {
         let vm = tempfile::tempdir().unwrap();
         let (mut dump, mut guest) = recorder(vm.path(), None, 1);
-        dump.most = 10_000;
+        dump.limit = 10_000;
         let mut written = 0;
         while dump.fd().is_some() {
             assert!(written < 1 << 20, "it takes more and more");

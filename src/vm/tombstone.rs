@@ -16,7 +16,7 @@ use std::path::Path;
 use std::time::Duration;
 
 /// How long the collector may take for each step.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 /// The first byte of a packet: something is to be reported.
 const REQUEST: u8 = 0;
 /// The file is written.
@@ -44,7 +44,7 @@ pub(super) fn hand_on(socket: &Path, report: &mut File) -> io::Result<bool> {
         Err(e) => return Err(e.into()),
     }
     for direction in [Timeout::Recv, Timeout::Send] {
-        set_socket_timeout(&collector, direction, Some(PATIENCE))?;
+        set_socket_timeout(&collector, direction, Some(TIMEOUT))?;
     }
     let pid = rustix::process::getpid().as_raw_nonzero().get();
     send(&collector, REQUEST, TOMBSTONE, pid)?;

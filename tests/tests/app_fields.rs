@@ -275,7 +275,7 @@ fn what_an_apk_says_is_checked() {
         refused(
             "missing.json",
             FAILED,
-            &["APEX missing is not an active one"],
+            &["APEX missing is not active on this host"],
         );
         refused(
             "packed.json",
@@ -434,7 +434,7 @@ fn idsigs_are_made_of_signed_apks_only() {
         expect(
             refused(fd(&host.scratch().join("text")), target()),
             FAILED,
-            "no sound ZIP archive",
+            "not a valid ZIP archive",
         );
         // What was refused changed nothing.
         assert_eq!(fs::read(&idsig).unwrap(), content);

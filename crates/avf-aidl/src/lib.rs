@@ -107,25 +107,6 @@ pub mod secretkeeper {
     };
 }
 
-/// The key agreement that protects the way between a guest and Secretkeeper.
-pub mod authgraph {
-    pub use crate::generated::android::hardware::security::authgraph::{
-        Arc::Arc,
-        IAuthGraphKeyExchange::{
-            BnAuthGraphKeyExchange, BpAuthGraphKeyExchange, IAuthGraphKeyExchange,
-        },
-        Identity::Identity,
-        KeInitResult::KeInitResult,
-        Key::Key,
-        PlainPubKey::PlainPubKey,
-        PubKey::PubKey,
-        SessionIdSignature::SessionIdSignature,
-        SessionInfo::SessionInfo,
-        SessionInitiationInfo::SessionInitiationInfo,
-        SignedPubKey::SignedPubKey,
-    };
-}
-
 /// Between a manager and the one global service of a running Android system.
 #[cfg(feature = "full")]
 pub mod global {

@@ -6,6 +6,8 @@
 //! one `SCM_RIGHTS` descriptor. This is what Android's `ARpcServer_newBootstrap` and
 //! `ARpcSession_setupPreconnectedClient` users do.
 
+use crate::log_limit::LogLimit;
+use crate::observed::{Observed, Observer};
 use crate::server::Server;
 use crate::{Error, WIRE_VERSION};
 use rsbinder::rpc::transport::UnixTransport;
@@ -17,37 +19,39 @@ use rustix::net::{
 use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
 
-/// Descriptors taken from one message, so that an odd client's are closed and not truncated.
+/// Descriptors taken from one message, so that those of a faulty client are closed, not truncated.
 const MAX_FDS: usize = 16;
 /// Bytes of payload that a bootstrap message may carry.
 const MAX_BYTES: usize = 4;
 
-/// Connections that callers open for themselves by default: two to call, two to be called on.
+/// Connections that [`connect`] opens in each direction: two to call, two to be called on.
 const CONNECTIONS: u32 = 2;
 
 /// Serves connections that arrive over `socket` until its other end is closed.
 ///
-/// A message that is not of the right form is logged and its descriptors are closed; the channel
-/// goes on.
+/// A message of the wrong form is logged, at a limited rate, and its descriptors are closed. The
+/// channel goes on.
 ///
 /// # Errors
 /// If reading the socket fails with anything but end of file.
 pub fn serve(socket: impl AsFd, server: &Server) -> Result<(), Error> {
-    while let Some(fd) = receive(socket.as_fd())? {
+    let dropped = LogLimit::new();
+    while let Some(fd) = receive(socket.as_fd(), &dropped)? {
         match prepare(&fd).and_then(|()| {
             UnixTransport::from_owned_fd(fd)
-                .map_err(|e| Error::io("adopt the connection", std::io::Error::from(e)))
+                .map_err(|e| Error::io("cannot use the connection", std::io::Error::from(e)))
         }) {
             Ok(transport) => server.serve(Box::new(transport)),
-            Err(e) => log::warn!("bootstrap: connection dropped: {}", chain(&e)),
+            Err(e) => dropped.warn(format_args!("bootstrap: connection dropped: {}", chain(&e))),
         }
     }
     Ok(())
 }
 
 /// The next connection, or `None` at the end of the channel.
-fn receive(socket: BorrowedFd<'_>) -> Result<Option<OwnedFd>, Error> {
+fn receive(socket: BorrowedFd<'_>, dropped: &LogLimit) -> Result<Option<OwnedFd>, Error> {
     loop {
         let mut bytes = [0u8; MAX_BYTES];
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FDS))];
@@ -62,7 +66,7 @@ fn receive(socket: BorrowedFd<'_>) -> Result<Option<OwnedFd>, Error> {
             Err(rustix::io::Errno::INTR) => continue,
             // The client died with bytes of ours unread: the same as its closing.
             Err(rustix::io::Errno::CONNRESET) => return Ok(None),
-            Err(e) => return Err(Error::io("read the bootstrap socket", e)),
+            Err(e) => return Err(Error::io("cannot read the bootstrap socket", e)),
         };
         let mut fds: Vec<OwnedFd> = control
             .drain()
@@ -81,11 +85,11 @@ fn receive(socket: BorrowedFd<'_>) -> Result<Option<OwnedFd>, Error> {
             got.flags.contains(ReturnFlags::CTRUNC),
         ) {
             (Some(fd), true, false) => return Ok(Some(fd)),
-            (fd, _, truncated) => log::warn!(
+            (fd, _, truncated) => dropped.warn(format_args!(
                 "bootstrap: message dropped: it must carry exactly one descriptor, not {}{}",
                 fds.len() + usize::from(fd.is_some()),
                 if truncated { " or more" } else { "" }
-            ),
+            )),
         }
     }
 }
@@ -105,28 +109,44 @@ fn prepare(fd: &OwnedFd) -> Result<(), Error> {
             rustix::io::Errno::PROTOTYPE,
         ));
     }
-    rustix::io::ioctl_fionbio(fd, false).map_err(|e| Error::io("make a connection blocking", e))
+    rustix::io::ioctl_fionbio(fd, false)
+        .map_err(|e| Error::io("cannot make a connection blocking", e))
 }
 
 /// Opens a session with the server at the other end of the bootstrap `socket`.
 ///
 /// The session has two connections for calls and two for callbacks, and may pass descriptors.
+/// `timeout` bounds each wait for the server while connecting, and then each call: use
+/// [`RpcSession::set_timeout`] once the session is up to change that.
 ///
 /// # Errors
-/// If the socket is closed, or the server does not answer the handshake.
-pub fn connect(socket: &OwnedFd) -> Result<RpcSession, Error> {
+/// If the socket is closed, or the server does not answer in time.
+pub fn connect(socket: &OwnedFd, timeout: Duration) -> Result<RpcSession, Error> {
     let config = RpcClientConfig::new(WIRE_VERSION, || {
         let fd = send_connection(socket.as_fd()).map_err(|e| {
             log::error!("{}", chain(&e));
             rsbinder::StatusCode::DeadObject
         })?;
-        Ok(Box::new(UnixTransport::from_owned_fd(fd)?) as Box<dyn RpcTransport>)
+        let transport: Box<dyn RpcTransport> = Box::new(UnixTransport::from_owned_fd(fd)?);
+        Ok(Box::new(Observed::new(transport, NoDeadlineThread)) as Box<dyn RpcTransport>)
     })
+    .timeout(timeout)
     .fd_mode(FileDescriptorTransportMode::Unix)
     .outgoing_connections(CONNECTIONS)
     .incoming_connections(CONNECTIONS);
-    RpcSession::setup_client_android13plus_with_config(config)
-        .map_err(Error::rpc("set up a session over the bootstrap socket"))
+    RpcSession::setup_client_android13plus_with_config(config).map_err(Error::rpc(
+        "cannot set up a session over the bootstrap socket",
+    ))
+}
+
+/// A client bounds each wait, but not a handshake as a whole: a manager that sends one byte after the
+/// other is not worth a thread for every connection.
+struct NoDeadlineThread;
+
+impl Observer for NoDeadlineThread {
+    fn shutdown_handle(&self, _: &dyn RpcTransport) -> Option<Box<dyn FnOnce() + Send>> {
+        None
+    }
 }
 
 /// Makes a connection: sends one end of a new socketpair, returns the other.
@@ -137,7 +157,7 @@ fn send_connection(socket: BorrowedFd<'_>) -> Result<OwnedFd, Error> {
         SocketFlags::CLOEXEC,
         None,
     )
-    .map_err(|e| Error::io("socketpair", e))?;
+    .map_err(|e| Error::io("cannot make a socketpair", e))?;
     let rights = [theirs.as_fd()];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut control = SendAncillaryBuffer::new(&mut space);
@@ -148,7 +168,7 @@ fn send_connection(socket: BorrowedFd<'_>) -> Result<OwnedFd, Error> {
         &mut control,
         SendFlags::NOSIGNAL,
     )
-    .map_err(|e| Error::io("pass a connection over the bootstrap socket", e))?;
+    .map_err(|e| Error::io("cannot pass a connection over the bootstrap socket", e))?;
     Ok(ours)
 }
 

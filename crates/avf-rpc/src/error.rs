@@ -16,7 +16,7 @@ pub enum Error {
         source: io::Error,
     },
     /// The RPC binder library refused; the text says at which step.
-    #[error("{what}: RPC binder status {status:?}")]
+    #[error("{what}: {}", explain(*status))]
     Rpc {
         /// What was being done.
         what: &'static str,
@@ -24,7 +24,7 @@ pub enum Error {
         status: rsbinder::StatusCode,
     },
     /// A port of the host's vsock is in use.
-    #[error("vsock port {port} of this host is taken by another program")]
+    #[error("vsock port {port} of this host is used by another program")]
     PortTaken {
         /// The port.
         port: u32,
@@ -49,5 +49,29 @@ impl Error {
     /// Wraps a status of the RPC library.
     pub(crate) fn rpc(what: &'static str) -> impl FnOnce(rsbinder::StatusCode) -> Self {
         move |status| Self::Rpc { what, status }
+    }
+}
+
+/// A status of the RPC library in words.
+#[must_use]
+pub fn explain(status: rsbinder::StatusCode) -> String {
+    use rsbinder::StatusCode;
+    match status {
+        StatusCode::DeadObject => "the other end has closed the connection".into(),
+        StatusCode::TimedOut | StatusCode::WouldBlock => "the other end does not answer".into(),
+        StatusCode::BadType => "the other end has another interface".into(),
+        StatusCode::BadValue | StatusCode::BadIndex | StatusCode::NotEnoughData => {
+            "the other end sent data that does not fit the interface".into()
+        }
+        StatusCode::UnknownTransaction => "the other end does not know this call".into(),
+        StatusCode::UnexpectedNull => "a value that the interface demands is missing".into(),
+        StatusCode::FdsNotAllowed => "file descriptors cannot be passed on this connection".into(),
+        StatusCode::NameNotFound => "there is no such name".into(),
+        StatusCode::PermissionDenied => "permission denied".into(),
+        StatusCode::NoMemory => "out of memory".into(),
+        StatusCode::InvalidOperation => "the operation is not possible now".into(),
+        StatusCode::FailedTransaction => "the call failed".into(),
+        StatusCode::Errno(errno) => io::Error::from_raw_os_error(errno.abs()).to_string(),
+        other => format!("RPC binder status {}", i32::from(other)),
     }
 }

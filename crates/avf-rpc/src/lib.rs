@@ -17,14 +17,20 @@
 pub mod accept;
 pub mod bootstrap;
 pub mod connection;
+pub mod log_limit;
+pub mod observed;
 pub mod payload;
 pub mod server;
 pub mod unix;
 pub mod vsock;
 
 mod error;
+mod too_many_fds;
 
-pub use error::Error;
+pub use error::{Error, explain};
 
 /// The newest version of the RPC binder wire protocol that is spoken: 2, that of Android 16.
 pub const WIRE_VERSION: u32 = 2;
+
+/// The most file descriptors that one call or its answer may carry.
+pub const MAX_FDS: usize = 64;

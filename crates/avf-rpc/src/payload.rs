@@ -18,7 +18,9 @@ pub fn connect_host(port: u32) -> Result<RpcSession, Error> {
         port,
         WIRE_VERSION,
     ))
-    .map_err(Error::rpc("set up a session with the host over vsock"))
+    .map_err(Error::rpc(
+        "cannot set up a session with the host over vsock",
+    ))
 }
 
 /// Opens a session with a payload's binder server over connections that `connect` makes, one for
@@ -47,7 +49,7 @@ pub fn connect_payload(
             .unwrap_or_else(PoisonError::into_inner)
             .take()
             .unwrap_or(Error::Rpc {
-                what: "set up a session with the payload",
+                what: "cannot set up a session with the payload",
                 status,
             })
     })

@@ -4,8 +4,10 @@
 //! The kernel vouches for each peer's user and process (`SO_PEERCRED`); handlers ask for them with
 //! [`rsbinder::get_calling_uid`] and [`rsbinder::get_calling_pid`], as on kernel binder.
 
-use crate::accept::{AcceptLoop, failed};
-use crate::connection::{Counted, Limit};
+use crate::accept::AcceptLoop;
+use crate::connection::Limit;
+use crate::log_limit::LogLimit;
+use crate::observed::Observed;
 use crate::server::Server;
 use crate::{Error, WIRE_VERSION};
 use rsbinder::StatusCode;
@@ -34,8 +36,8 @@ pub struct UnixServer {
 }
 
 impl UnixServer {
-    /// Serves whoever may connect to `listener`, with at most `per_user` connections at once of one
-    /// user other than the superuser, so that no user can keep the others out.
+    /// Serves everyone who may connect to `listener`. A user other than root may have `per_user`
+    /// connections at once, so that no user can keep the others out.
     ///
     /// # Errors
     /// If the accepting thread cannot be started.
@@ -43,19 +45,25 @@ impl UnixServer {
         let server = Arc::new(server);
         let serving = Arc::clone(&server);
         let mut users = Users::new(per_user);
-        let accept = AcceptLoop::start("unix-accept", listener, move |listener| {
-            match listener.accept() {
-                Ok((stream, _)) => match UnixTransport::from_stream(stream) {
+        let accept = AcceptLoop::start(
+            "unix-accept",
+            "service socket",
+            listener,
+            move |listener: &UnixListener| {
+                let (stream, _) = listener.accept()?;
+                match UnixTransport::from_stream(stream) {
                     Ok(transport) => {
                         if let Some(transport) = users.admit(transport) {
                             serving.serve(transport);
                         }
                     }
-                    Err(e) => log::warn!("connection dropped: {e}"),
-                },
-                Err(e) => failed(format_args!("service socket"), &e),
-            }
-        })?;
+                    Err(e) => users
+                        .refused
+                        .warn(format_args!("service socket: connection dropped: {e}")),
+                }
+                Ok(())
+            },
+        )?;
         Ok(Self {
             _accept: accept,
             server,
@@ -72,6 +80,7 @@ impl UnixServer {
 struct Users {
     per_user: usize,
     limits: HashMap<u32, Limit>,
+    refused: LogLimit,
 }
 
 impl Users {
@@ -79,67 +88,70 @@ impl Users {
         Self {
             per_user,
             limits: HashMap::new(),
+            refused: LogLimit::new(),
         }
     }
 
-    /// The transport, tied to a place of its user; none if all are taken, or nobody vouches for it.
+    /// The transport, tied to a slot of its user. `None` if all slots are taken, or if the kernel does
+    /// not name the user.
     fn admit(&mut self, transport: UnixTransport) -> Option<Box<dyn RpcTransport>> {
         let PeerIdentity::Local { uid, pid } = transport.peer_identity() else {
-            log::warn!("connection dropped: the kernel does not say whose it is");
+            self.refused.warn(format_args!(
+                "service socket: connection dropped: the kernel does not say whose it is"
+            ));
             return None;
         };
         if uid == 0 {
             return Some(Box::new(transport));
         }
         self.limits.retain(|_, limit| limit.live() > 0);
-        let most = self.per_user;
-        let limit = self.limits.entry(uid).or_insert_with(|| Limit::new(most));
-        let Some(place) = limit.take() else {
-            log::warn!(
-                "connection of process {pid} refused: user {uid} has {most} connections already"
-            );
+        let max = self.per_user;
+        let limit = self.limits.entry(uid).or_insert_with(|| Limit::new(max));
+        let Some(slot) = limit.take() else {
+            self.refused.warn(format_args!(
+                "service socket: connection of process {pid} refused: user {uid} has {max} \
+                 connections already"
+            ));
             return None;
         };
-        Some(Box::new(Counted::new(
-            Box::new(transport),
-            place,
-            usize::MAX,
-        )))
+        let transport: Box<dyn RpcTransport> = Box::new(transport);
+        Some(Box::new(Observed::new(transport, slot)))
     }
 }
 
 /// Opens a session with the server on the socket `path`: two connections for calls, one for callbacks
 /// and the news of the server's death. It may pass descriptors.
 ///
-/// No step of connecting takes longer than `patience`, and no call longer than that for its answer:
-/// then the session ends, and with it all that the server has handed out over it.
+/// `timeout` bounds each step of connecting and each call. When it passes, the session ends, and
+/// with it everything that the server has handed out over it.
 ///
 /// # Errors
 /// [`Error::Io`] if the socket cannot be connected to; [`Error::Rpc`] if the server does not answer
-/// the handshake, as one does that has too many connections of this user.
-pub fn connect(path: &Path, patience: Duration) -> Result<RpcSession, Error> {
+/// the handshake, as when this user has too many connections to it already.
+pub fn connect(path: &Path, timeout: Duration) -> Result<RpcSession, Error> {
     // The library would only say that the connection failed, and not why.
     let mut first = Some(
-        open(path, patience).map_err(|e| Error::io(format!("connect to {}", path.display()), e))?,
+        open(path, timeout)
+            .map_err(|e| Error::io(format!("cannot connect to {}", path.display()), e))?,
     );
     let config = RpcClientConfig::new(WIRE_VERSION, move || {
         let stream = match first.take() {
             Some(stream) => stream,
-            None => open(path, patience).map_err(StatusCode::from)?,
+            None => open(path, timeout).map_err(StatusCode::from)?,
         };
         Ok(Box::new(UnixTransport::from_stream(stream)?) as Box<dyn RpcTransport>)
     })
     .fd_mode(FileDescriptorTransportMode::Unix)
     .outgoing_connections(OUTGOING)
     .incoming_connections(INCOMING)
-    .timeout(patience);
+    .timeout(timeout);
     RpcSession::setup_client_android13plus_with_config(config)
-        .map_err(Error::rpc("set up a session over the Unix socket"))
+        .map_err(Error::rpc("cannot set up a session over the Unix socket"))
 }
 
-/// Connects to the socket `path`. Where a server that accepts no more has a full queue, that takes
-/// `patience` and no longer.
-fn open(path: &Path, patience: Duration) -> Result<UnixStream, Errno> {
+/// Connects to the socket `path`. If the server accepts nothing and its queue is full, this takes
+/// `timeout` and no longer.
+fn open(path: &Path, timeout: Duration) -> Result<UnixStream, Errno> {
     let socket = socket_with(
         AddressFamily::UNIX,
         SocketType::STREAM,
@@ -147,7 +159,7 @@ fn open(path: &Path, patience: Duration) -> Result<UnixStream, Errno> {
         None,
     )?;
     // It bounds connecting, too: see unix(7) and SO_SNDTIMEO in socket(7).
-    set_socket_timeout(&socket, Timeout::Send, Some(patience))?;
+    set_socket_timeout(&socket, Timeout::Send, Some(timeout))?;
     let address = SocketAddrUnix::new(path)?;
     match retry_on_intr(|| rustix::net::connect(&socket, &address)) {
         Err(Errno::AGAIN) => return Err(Errno::TIMEDOUT),

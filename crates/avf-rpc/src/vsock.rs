@@ -6,36 +6,19 @@
 //! that device.
 
 use crate::Error;
-use crate::accept::{AcceptLoop, failed};
+use crate::accept::AcceptLoop;
+use crate::log_limit::LogLimit;
 use crate::server::Server;
 use rsbinder::rpc::transport::{UnixTransport, VsockTransport};
 use rustix::net::sockopt::socket_peercred;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use vsock::{VMADDR_CID_ANY, VsockAddr, VsockListener, VsockStream};
 
-/// Refused connections. A foreign guest may knock as often as it likes; it must not fill the log.
-#[derive(Debug, Default)]
-struct Refused(AtomicU64);
-
-impl Refused {
-    /// Refusals that are all logged; of the later ones, those whose number is a power of two.
-    const ALL: u64 = 8;
-
-    fn note(&self, what: std::fmt::Arguments<'_>) {
-        let number = self.0.fetch_add(1, Ordering::Relaxed).saturating_add(1);
-        if number <= Self::ALL {
-            log::warn!("{what}");
-        } else if number.is_power_of_two() {
-            log::warn!("{what}; that was the refusal number {number}");
-        }
-    }
-}
-
-/// A port of the host's vsock on which nobody is served yet. Others find it taken.
+/// A reserved vsock port of the host. It is bound, so other programs find it in use, but nobody is
+/// served on it yet.
 #[derive(Debug)]
 pub struct Port {
     listener: VsockListener,
@@ -51,10 +34,40 @@ impl Port {
     pub fn take(number: u32) -> Result<Self, Error> {
         match VsockListener::bind(&VsockAddr::new(VMADDR_CID_ANY, number)) {
             Ok(listener) => Ok(Self { listener, number }),
-            Err(e) if e.kind() == std::io::ErrorKind::AddrInUse => {
+            Err(e) if e.kind() == io::ErrorKind::AddrInUse => {
                 Err(Error::PortTaken { port: number })
             }
-            Err(e) => Err(Error::io(format!("listen on vsock port {number}"), e)),
+            Err(e) => Err(Error::io(
+                format!("cannot listen on vsock port {number}"),
+                e,
+            )),
+        }
+    }
+}
+
+/// Accepts a connection from `listener` and returns it if its peer has the CID `cid`. `None` if the
+/// peer has another, or the connection is unusable; `refused` logs that.
+///
+/// # Errors
+/// Those of `accept(2)`.
+pub fn admit(
+    listener: &VsockListener,
+    cid: u32,
+    refused: &LogLimit,
+) -> io::Result<Option<VsockTransport>> {
+    let (stream, peer) = listener.accept()?;
+    if peer.cid() != cid {
+        refused.warn(format_args!(
+            "vsock connection of CID {} refused: this port serves CID {cid} only",
+            peer.cid()
+        ));
+        return Ok(None);
+    }
+    match VsockTransport::from_stream(stream) {
+        Ok(transport) => Ok(Some(transport)),
+        Err(e) => {
+            refused.warn(format_args!("vsock connection of CID {cid} dropped: {e}"));
+            Ok(None)
         }
     }
 }
@@ -69,7 +82,7 @@ pub struct GuestServer {
 }
 
 impl GuestServer {
-    /// Serves the guest with CID `cid`, no one else, on a port of the kernel's vsock.
+    /// Serves the guest with CID `cid`, and no other, on a port of the kernel's vsock.
     ///
     /// # Errors
     /// If the thread that accepts connections cannot be made.
@@ -80,21 +93,13 @@ impl GuestServer {
         } = port;
         let server = Arc::new(server);
         let serving = Arc::clone(&server);
-        let refused = Refused::default();
-        let accept = AcceptLoop::start("guest-accept", listener, move |listener| {
-            match listener.accept() {
-                Ok((stream, peer)) if peer.cid() == cid => {
-                    match VsockTransport::from_stream(stream) {
-                        Ok(transport) => serving.serve(Box::new(transport)),
-                        Err(e) => log::warn!("vsock port {port}: connection dropped: {e}"),
-                    }
-                }
-                Ok((_, peer)) => refused.note(format_args!(
-                    "vsock port {port}: CID {} refused, this port serves CID {cid} only",
-                    peer.cid()
-                )),
-                Err(e) => failed(format_args!("vsock port {port}"), &e),
+        let refused = LogLimit::default();
+        let what = format!("vsock port {port}");
+        let accept = AcceptLoop::start("guest-accept", what, listener, move |listener| {
+            if let Some(transport) = admit(listener, cid, &refused)? {
+                serving.serve(Box::new(transport));
             }
+            Ok(())
         })?;
         Ok(Self {
             _accept: accept,
@@ -116,28 +121,35 @@ impl GuestServer {
     ) -> Result<Self, Error> {
         let path = hybrid_path(prefix, port);
         let listener = UnixListener::bind(&path)
-            .map_err(|e| Error::io(format!("listen on {}", path.display()), e))?;
+            .map_err(|e| Error::io(format!("cannot listen on {}", path.display()), e))?;
         let server = Arc::new(server);
         let serving = Arc::clone(&server);
-        let refused = Refused::default();
-        let accept = AcceptLoop::start("guest-accept", listener, move |listener| {
-            match listener.accept().and_then(|(stream, _)| {
-                let peer = socket_peercred(&stream)?.pid.as_raw_nonzero().get();
-                Ok((stream, peer))
-            }) {
-                Ok((stream, peer)) if peer == device_pid => {
-                    match UnixTransport::from_stream(stream) {
-                        Ok(transport) => serving.serve(Box::new(transport)),
-                        Err(e) => log::warn!("guest port {port}: connection dropped: {e}"),
+        let refused = LogLimit::default();
+        let accept = AcceptLoop::start(
+            "guest-accept",
+            format!("guest port {port}"),
+            listener,
+            move |listener: &UnixListener| {
+                let (stream, _) = listener.accept()?;
+                let peer = socket_peercred(&stream)
+                    .map(|peer| peer.pid.as_raw_nonzero().get())
+                    .unwrap_or_default();
+                if peer != device_pid {
+                    refused.warn(format_args!(
+                        "guest port {port}: process {peer} refused, only the VM's vsock device \
+                         (process {device_pid}) may connect"
+                    ));
+                    return Ok(());
+                }
+                match UnixTransport::from_stream(stream) {
+                    Ok(transport) => serving.serve(Box::new(transport)),
+                    Err(e) => {
+                        refused.warn(format_args!("guest port {port}: connection dropped: {e}"));
                     }
                 }
-                Ok((_, peer)) => refused.note(format_args!(
-                    "guest port {port}: process {peer} refused, only the VM's vsock device \
-                     (process {device_pid}) may connect"
-                )),
-                Err(e) => failed(format_args!("guest port {port}"), &e),
-            }
-        })?;
+                Ok(())
+            },
+        )?;
         Ok(Self {
             _accept: accept,
             server,
@@ -173,8 +185,12 @@ pub fn hybrid_path(prefix: &Path, port: u32) -> PathBuf {
 /// # Errors
 /// If nothing listens there, or the guest is gone.
 pub fn connect_vsock(cid: u32, port: u32) -> Result<VsockStream, Error> {
-    VsockStream::connect(&VsockAddr::new(cid, port))
-        .map_err(|e| Error::io(format!("connect to vsock port {port} of CID {cid}"), e))
+    VsockStream::connect(&VsockAddr::new(cid, port)).map_err(|e| {
+        Error::io(
+            format!("cannot connect to vsock port {port} of CID {cid}"),
+            e,
+        )
+    })
 }
 
 /// Connects to `port` of a guest through its user-space vsock device, which listens at `prefix`.
@@ -185,12 +201,12 @@ pub fn connect_vsock(cid: u32, port: u32) -> Result<VsockStream, Error> {
 /// # Errors
 /// [`Error::Refused`] if nothing listens there; [`Error::Io`] if the device is gone.
 pub fn connect_hybrid(prefix: &Path, port: u32) -> Result<UnixStream, Error> {
-    let what = || format!("connect to port {port} through {}", prefix.display());
+    let what = || format!("cannot connect to port {port} through {}", prefix.display());
     let stream = UnixStream::connect(prefix).map_err(|e| Error::io(what(), e))?;
     (&stream)
         .write_all(format!("CONNECT {port}\n").as_bytes())
         .map_err(|e| Error::io(what(), e))?;
-    // One byte at a time: a byte behind the line already belongs to the connection.
+    // One byte at a time: a byte after the line already belongs to the connection.
     let mut line = Vec::new();
     let mut one = BufReader::with_capacity(1, &stream);
     loop {
@@ -214,7 +230,10 @@ pub fn connect_hybrid(prefix: &Path, port: u32) -> Result<UnixStream, Error> {
         let text = String::from_utf8_lossy(&line).into_owned();
         Err(Error::io(
             what(),
-            std::io::Error::new(std::io::ErrorKind::InvalidData, format!("answer {text:?}")),
+            io::Error::new(
+                io::ErrorKind::InvalidData,
+                format!("unexpected answer '{}'", text.escape_debug()),
+            ),
         ))
     }
 }

@@ -13,15 +13,15 @@ use crate::root::{Root, is_regular};
 use crate::unique::require_unique;
 use crate::{EarlyVm, Error, Fault, Partition};
 
-/// What a check of all lists found, in the order of partitions, files and lines.
+/// The result of checking all lists, in the order of partitions, files and lines.
 #[derive(Debug, Default)]
 pub struct Report {
     /// How many lists there are.
     pub files: usize,
     /// The VMs without a fault; some may have warnings.
     pub vms: Vec<EarlyVm>,
-    /// Faults, which make a VM unusable, and warnings of what is likely to be a mistake, such as an
-    /// executable that is not there.
+    /// Errors, which make a VM unusable, and warnings about likely mistakes, such as a missing
+    /// executable.
     pub faults: Vec<Fault>,
 }
 
@@ -35,7 +35,7 @@ impl Report {
 
 /// Checks the lists of every partition in the directory `root`, together, for CIDs that two use.
 ///
-/// A partition without lists is in order.
+/// It is not a fault if a partition has no lists.
 #[must_use]
 pub fn check_all(root: &Path) -> Report {
     let mut report = Report::default();
@@ -43,8 +43,7 @@ pub fn check_all(root: &Path) -> Report {
     let root = match Root::open(root) {
         Ok(root) => root,
         Err(error) => {
-            let place = root.to_owned();
-            let fault = Fault::of_file(place, Partition::System, error.to_string());
+            let fault = Fault::of_file(root.to_owned(), Partition::System, error.to_string());
             report.faults.push(fault);
             return report;
         }
@@ -59,7 +58,7 @@ pub fn check_all(root: &Path) -> Report {
             Err(error) => all.faults.push(unreadable(&root, partition, &error)),
         }
     }
-    // Partitions that do not share CIDs cannot clash, so one look at all is enough.
+    // Partitions that do not share CIDs cannot clash, so one check of all is enough.
     require_unique(&mut all);
     report.vms = all.vms;
     report.faults = all.faults;
@@ -71,25 +70,27 @@ pub fn check_all(root: &Path) -> Report {
 }
 
 fn warnings(vm: &EarlyVm, root: &Root) -> impl Iterator<Item = Fault> {
-    let path = vm.path.display();
+    let path = xml_list::printable(&vm.path.to_string_lossy());
     let executable = match find_executable(vm, root) {
         Ok(true) => None,
-        Ok(false) => Some(format!("'{path}' is no regular file, so no client can be")),
+        Ok(false) => Some(format!(
+            "'{path}' is not a regular file, so no client can run it"
+        )),
         Err(Errno::NOENT | Errno::NOTDIR) => Some(format!("'{path}' does not exist; install it")),
         Err(errno) => Some(format!("'{path}' cannot be examined: {errno}")),
     };
     let partition = match Partition::of(&vm.path, root) {
         Ok(partition) if partition == vm.partition => None,
         Ok(other) => Some(format!(
-            "a client in '{path}' looks into the lists of {other}; declare the VM there"
+            "a client at '{path}' uses the lists of {other}; declare the VM there"
         )),
         // A tree of images has no list of APEXes yet.
         Err(Error::ApexList { .. }) => None,
         Err(error) => Some(error.to_string()),
     };
     let warning = |message: String| {
-        let message = format!("VM '{}': {message}", vm.name);
-        let mut fault = Fault::new(vm.place.clone(), vm.partition, message).of_vm(&vm.name);
+        let message = format!("VM '{}': {message}", xml_list::printable(&vm.name));
+        let mut fault = Fault::new(vm.location.clone(), vm.partition, message).of_vm(&vm.name);
         fault.warning = true;
         fault
     };

@@ -40,7 +40,7 @@ pub enum Error {
     },
 
     /// The list of APEXes cannot be read.
-    #[error("cannot read '{}', which tells the partition of APEX '{module}'; start apexd first", path.display())]
+    #[error("cannot read '{}', which names the partition of APEX '{module}'; start apexd first", path.display())]
     ApexList {
         /// The APEX's name.
         module: String,
@@ -49,7 +49,7 @@ pub enum Error {
         /// What the kernel said.
         source: io::Error,
     },
-    /// The list of APEXes is no XML.
+    /// The list of APEXes is not one.
     #[error("{}:{line}: the list of APEXes is broken; have apexd write it again", path.display())]
     ApexListBroken {
         /// The list.
@@ -99,7 +99,7 @@ pub enum Error {
     #[error(
         "VM '{name}' is not declared in partition '{partition}'{}; declare it in /{partition}/etc/avf/early_vms*.xml{}",
         declared_instead(declared),
-        hidden_by.as_ref().map(|fault| format!(", or mend {fault}")).unwrap_or_default()
+        hidden_by.as_ref().map(|fault| format!(", or correct {fault}")).unwrap_or_default()
     )]
     VmNotDeclared {
         /// The VM's name.
@@ -142,7 +142,7 @@ pub enum Error {
         /// What the kernel said.
         source: io::Error,
     },
-    /// Another file has taken the place of the client's executable.
+    /// Another file has replaced the client's executable.
     #[error("VM '{name}': '{}' has been replaced since it was opened for the client; start the client again", path.display())]
     ClientReplaced {
         /// The VM's name.
@@ -156,7 +156,7 @@ pub enum Error {
         /// The path that it had.
         path: PathBuf,
     },
-    /// The path of the client's executable leads the manager to another file, or to none.
+    /// The manager finds another file, or none, at the path of the client's executable.
     #[error("the client's executable '{}' is not what the manager finds there; run both in one mount namespace", path.display())]
     ClientHidden {
         /// The path that the kernel gives.
@@ -171,7 +171,7 @@ pub enum Error {
         root: PathBuf,
     },
     /// The client's executable cannot be examined.
-    #[error("cannot examine the client's executable '{}'; it must be a regular file of a process that this one may inspect", path.display())]
+    #[error("cannot examine the client's executable '{}'; it must be a regular file, and the manager must be allowed to inspect the client's process", path.display())]
     ClientUnreadable {
         /// The executable, or its link in /proc.
         path: PathBuf,

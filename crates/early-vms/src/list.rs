@@ -11,7 +11,7 @@ use rustix::io::Errno;
 use crate::parse::{Parsed, parse};
 use crate::root::Root;
 use crate::unique::require_unique;
-use crate::{ClientExecutable, Error, Fault, MAX_LIST_LEN, MAX_LISTS, Partition, Place};
+use crate::{ClientExecutable, Error, Fault, Location, MAX_LIST_LEN, MAX_LISTS, Partition};
 
 /// A VM that is declared in a list, without a fault.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,8 +24,8 @@ pub struct EarlyVm {
     pub path: PathBuf,
     /// The partition of the list.
     pub partition: Partition,
-    /// Where the entry starts.
-    pub place: Place,
+    /// Where the entry begins.
+    pub location: Location,
 }
 
 impl EarlyVm {
@@ -43,8 +43,8 @@ impl EarlyVm {
 
 /// The VMs that clients of one partition may create.
 ///
-/// An entry with a fault is not among them. It is in [`faults`](Self::faults), and does not harm the
-/// others.
+/// An entry with a fault is not among them. Its fault is in [`faults`](Self::faults), and does not
+/// affect the others.
 #[derive(Debug, Clone)]
 pub struct EarlyVms {
     partition: Partition,
@@ -62,7 +62,7 @@ impl EarlyVms {
     /// # Errors
     ///
     /// [`Error::Root`], [`Error::ListMissing`] and [`Error::ListDirectory`]. What is wrong inside a
-    /// list is no error here, but one of [`faults`](Self::faults).
+    /// list is not an error here, but one of [`faults`](Self::faults).
     pub fn load(root: &Path, partition: Partition) -> Result<Self, Error> {
         let root = Root::open(root)?;
         let lists = read_partition(&root, partition)?;
@@ -165,7 +165,7 @@ impl EarlyVms {
 /// What the lists of one partition hold.
 #[derive(Debug, Default)]
 pub(crate) struct Lists {
-    /// How many files there are; none is no fault here.
+    /// How many files there are; it is not a fault if there are none.
     pub(crate) files: usize,
     pub(crate) parsed: Parsed,
 }
@@ -195,7 +195,8 @@ pub(crate) fn read_partition(root: &Root, partition: Partition) -> Result<Lists,
         let path = directory.join(name);
         let file = root.on_host(&path);
         if index == MAX_LISTS {
-            let message = format!("not read, as are all after it; join the lists to {MAX_LISTS}");
+            let message =
+                format!("not read, as are all after it; merge the lists into at most {MAX_LISTS}");
             parsed.faults.push(Fault::of_file(file, partition, message));
             break;
         }

@@ -1,18 +1,38 @@
 // SPDX-License-Identifier: Apache-2.0
-//! One list: the root element, its entries, and what an entry must have.
+//! One list: its entries, and what their values must be.
 
 use std::path::{Path, PathBuf};
 
-use roxmltree::{Document, Node};
+use serde::Deserialize;
+use xml_list::{Entry, Form, Unknown, collapse, is_hidden, printable};
 
-use crate::xml::{self, LineIndex, Position};
-use crate::{EarlyVm, Fault, Partition, Place};
+use crate::{EarlyVm, Fault, Location, MAX_NAME_LEN, Partition};
 
-/// The namespace of `xsi:noNamespaceSchemaLocation`, by which an editor finds the schema.
-const SCHEMA_INSTANCE: &str = "http://www.w3.org/2001/XMLSchema-instance";
-
-/// What may stand in an entry, each exactly once.
+/// The fields of an entry, each exactly once.
 const FIELDS: [&str; 3] = ["name", "cid", "path"];
+const NAME: usize = 0;
+const CID: usize = 1;
+const PATH: usize = 2;
+
+const FORM: Form<'_> = Form {
+    root: "early_vms",
+    entry: "early_vm",
+    fields: &FIELDS,
+    required: &FIELDS,
+    unknown: Unknown::Refuse,
+};
+
+/// An entry's values as they stand in the file. One that is missing is empty, and has been reported.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Values {
+    #[serde(alias = "@name")]
+    name: String,
+    #[serde(alias = "@cid")]
+    cid: String,
+    #[serde(alias = "@path")]
+    path: String,
+}
 
 /// What a list holds: entries without a fault of their own, and the faults of all others.
 #[derive(Debug, Default)]
@@ -23,269 +43,144 @@ pub(crate) struct Parsed {
 
 /// Reads the list in `bytes`. Whether names and CIDs are unique is not checked here.
 pub(crate) fn parse(bytes: &[u8], file: &Path, partition: Partition) -> Parsed {
-    let read = xml::text(bytes).and_then(|text| Ok((text, xml::parse(text)?)));
-    match read {
-        Ok((text, document)) => {
-            let mut list = List {
-                file,
-                partition,
-                lines: LineIndex::new(text.as_bytes()),
-                parsed: Parsed::default(),
-            };
-            list.read(&document);
-            list.parsed
-        }
-        Err(broken) => {
-            let place = locate(file, broken.position);
-            Parsed {
-                vms: Vec::new(),
-                faults: vec![Fault::new(place, partition, broken.message)],
+    let mut list = List {
+        file,
+        partition,
+        parsed: Parsed::default(),
+    };
+    match xml_list::read(bytes, &FORM) {
+        Ok(read) => {
+            list.extend(read.faults);
+            for entry in &read.entries {
+                list.entry(entry);
             }
         }
+        Err(fault) => list.extend([fault]),
     }
+    list.parsed
 }
-
-fn locate(file: &Path, position: Position) -> Place {
-    Place {
-        file: file.to_owned(),
-        line: position.line,
-        column: position.column,
-    }
-}
-
-/// The values of one entry as they stand in the file, with the byte offset of each.
-type Values = [Vec<(String, usize)>; FIELDS.len()];
 
 struct List<'a> {
     file: &'a Path,
     partition: Partition,
-    lines: LineIndex,
     parsed: Parsed,
 }
 
 impl List<'_> {
-    fn read(&mut self, document: &Document<'_>) {
-        let root = document.root_element();
-        if !is_named(root, "early_vms") {
-            let found = root.tag_name().name();
-            let message = format!("the root element is <{found}>; it must be <early_vms>");
-            return self.fault(root.range().start, message);
-        }
-        for attribute in root.attributes() {
-            // Allowed on the root by the schema language itself.
-            let for_editors = attribute.namespace() == Some(SCHEMA_INSTANCE)
-                && matches!(
-                    attribute.name(),
-                    "noNamespaceSchemaLocation" | "schemaLocation"
-                );
-            if !for_editors {
-                let name = attribute.name();
-                let message = format!("unknown attribute '{name}' of <early_vms>; remove it");
-                self.fault(attribute.range().start, message);
-            }
-        }
-        for child in root.children() {
-            if is_named(child, "early_vm") {
-                self.read_entry(child);
-            } else {
-                self.refuse_content(child, "early_vms", "only <early_vm> may stand there");
-            }
-        }
-    }
-
-    fn read_entry(&mut self, entry: Node<'_, '_>) {
-        // An entry is read to its end, to report everything that is wrong with it at once.
+    /// Takes an entry, and reports everything that is wrong with it at once.
+    fn entry(&mut self, entry: &Entry<'_>) {
         let before = self.parsed.faults.len();
-        let mut values = Values::default();
-
-        for attribute in entry.attributes() {
-            let (name, at) = (attribute.name(), attribute.range().start);
-            match field(attribute.namespace(), name) {
-                Some(index) => values[index].push((collapse(attribute.value()), at)),
-                None => self.fault(
-                    at,
-                    format!("unknown attribute '{name}' of <early_vm>; remove it"),
-                ),
-            }
-        }
-        for child in entry.children() {
-            let tag = child.tag_name();
-            match field(tag.namespace(), tag.name()).filter(|_| child.is_element()) {
-                Some(index) => {
-                    let text = self.read_field(child, FIELDS[index]);
-                    values[index].push((text, child.range().start));
-                }
-                None => self.refuse_content(
-                    child,
-                    "early_vm",
-                    "only <name>, <cid> and <path> may stand there",
-                ),
-            }
-        }
-        let with_elements = entry.children().any(|child| child.is_element());
-        if with_elements && entry.attributes().len() > 0 {
-            let message = "<early_vm> has attributes and child elements; use one of the two";
-            self.fault(entry.range().start, message.to_owned());
-        }
-        let vm = self.build(entry, &values);
+        self.extend(entry.faults.iter().cloned());
+        let values = entry.read().unwrap_or_else(|fault| {
+            self.extend([fault]);
+            Values::default()
+        });
+        let name = collapse(&values.name);
+        let vm = self.build(entry, &name, &values);
 
         let own = self.parsed.faults.get_mut(before..).unwrap_or_default();
         if own.is_empty() {
             self.parsed.vms.extend(vm);
-        } else if let [(name, _)] = values[0].as_slice()
-            && !name.is_empty()
-        {
-            // With two names it stays open which VM is meant.
+        } else if (1..=MAX_NAME_LEN).contains(&name.len()) {
+            // An entry with two names has none here: it is unknown which VM is meant. Nobody can ask
+            // for a longer name.
             for fault in own {
-                fault.message = format!("VM '{name}': {}", fault.message);
+                fault.message = format!("VM '{}': {}", printable(&name), fault.message);
                 fault.vm = Some(name.clone());
             }
         }
     }
 
     /// Makes a VM of an entry's values; `None` after it has reported what is wrong with them.
-    fn build(&mut self, entry: Node<'_, '_>, values: &Values) -> Option<EarlyVm> {
-        let mut single = [None; FIELDS.len()];
-        for (index, name) in FIELDS.into_iter().enumerate() {
-            match values[index].as_slice() {
-                [one] => single[index] = Some(one),
-                [] => {
-                    let message = format!(
-                        "<early_vm> has no {name}; it needs exactly one name, cid and path"
-                    );
-                    self.fault(entry.range().start, message);
-                }
-                [_, (_, second), ..] => {
-                    let count = values[index].len();
-                    let message = format!("<early_vm> has {count} of {name}; it needs exactly one");
-                    self.fault(*second, message);
-                }
-            }
-        }
-        let [name, cid, path] = single;
-
-        let name = name.filter(|(name, at)| {
-            if name.is_empty() {
-                self.fault(
-                    *at,
-                    "the name is empty; give the name of the VM's config".to_owned(),
-                );
-            }
-            !name.is_empty()
-        });
-        let cid = cid.and_then(|(cid, at)| {
-            parse_cid(cid, self.partition)
-                .map_err(|message| self.fault(*at, message))
+    fn build(&mut self, entry: &Entry<'_>, name: &str, values: &Values) -> Option<EarlyVm> {
+        let name = entry.field(NAME).and_then(|at| {
+            check_name(name)
+                .map_err(|message| self.fault(at, message))
                 .ok()
         });
-        let path = path.filter(|(path, at)| {
-            if !is_plain_absolute(path) {
+        let cid = entry.field(CID).and_then(|at| {
+            parse_cid(&collapse(&values.cid), self.partition)
+                .map_err(|message| self.fault(at, message))
+                .ok()
+        });
+        let path = entry.field(PATH).and_then(|at| {
+            let path = collapse(&values.path);
+            if !is_plain_absolute(&path) {
                 let message = format!(
-                    "the path '{path}' is not absolute and plain; give it from '/', without '//', '.', '..' and a final '/'"
+                    "the path '{}' is not absolute and plain; give it from '/', without '//', '.', '..' and a final '/'",
+                    printable(&path)
                 );
-                self.fault(*at, message);
+                self.fault(at, message);
+                return None;
             }
-            is_plain_absolute(path)
+            Some(PathBuf::from(path))
         });
         Some(EarlyVm {
-            name: name?.0.clone(),
+            name: name?.to_owned(),
             cid: cid?,
-            path: PathBuf::from(&path?.0),
+            path: path?,
             partition: self.partition,
-            place: locate(self.file, self.lines.position(entry.range().start)),
+            location: self.locate(entry.position),
         })
     }
 
-    /// The text of `<name>`, `<cid>` or `<path>`.
-    fn read_field(&mut self, field: Node<'_, '_>, name: &str) -> String {
-        for attribute in field.attributes() {
-            let message = format!(
-                "unknown attribute '{}' of <{name}>; remove it",
-                attribute.name()
-            );
-            self.fault(attribute.range().start, message);
-        }
-        let mut text = String::new();
-        for child in field.children() {
-            if child.is_element() {
-                self.refuse_content(child, name, "only text may stand there");
-            } else if child.is_text() {
-                text.push_str(child.text().unwrap_or_default());
-            }
-        }
-        collapse(&text)
-    }
-
-    /// Reports an element or text that has no place in `parent`. Comments, processing instructions
-    /// and blanks may stand anywhere.
-    fn refuse_content(&mut self, node: Node<'_, '_>, parent: &str, rule: &str) {
-        if node.is_element() {
-            let name = node.tag_name().name();
-            let message = match node.tag_name().namespace() {
-                Some(namespace) => format!(
-                    "unknown element <{name}> of namespace '{}' in <{parent}>; {rule}",
-                    collapse(namespace)
-                ),
-                None => format!("unknown element <{name}> in <{parent}>; {rule}"),
-            };
-            self.fault(node.range().start, message);
-        } else if let Some(text) = node.text().filter(|_| node.is_text())
-            && !collapse(text).is_empty()
-        {
-            // The node starts with the blanks after the element before it.
-            let blanks = text.len() - text.trim_start_matches(BLANKS).len();
-            self.fault(
-                node.range().start + blanks,
-                format!("text in <{parent}>; {rule}"),
-            );
+    fn extend(&mut self, faults: impl IntoIterator<Item = xml_list::Fault>) {
+        for fault in faults {
+            self.fault(fault.position, fault.message);
         }
     }
 
-    fn fault(&mut self, offset: usize, message: String) {
-        let place = locate(self.file, self.lines.position(offset));
-        let fault = Fault::new(place, self.partition, message);
+    fn fault(&mut self, at: xml_list::Position, message: String) {
+        let fault = Fault::new(self.locate(at), self.partition, message);
         self.parsed.faults.push(fault);
     }
+
+    fn locate(&self, at: xml_list::Position) -> Location {
+        Location {
+            file: self.file.to_owned(),
+            line: at.line,
+            column: at.column,
+        }
+    }
 }
 
-fn is_named(node: Node<'_, '_>, name: &str) -> bool {
-    node.is_element() && node.tag_name().namespace().is_none() && node.tag_name().name() == name
+/// Checks a name by the rules of createVm, which refuses any other before it looks into a list.
+fn check_name(name: &str) -> Result<&str, String> {
+    if name.is_empty() {
+        Err("the name is empty; give the name of the VM's config".to_owned())
+    } else if name.len() > MAX_NAME_LEN {
+        Err(format!(
+            "the name has {} bytes; createVm takes at most {MAX_NAME_LEN}",
+            name.len()
+        ))
+    } else if name.contains(is_hidden) {
+        Err(format!(
+            "the name '{}' has control or direction characters, which createVm refuses; remove them",
+            printable(name)
+        ))
+    } else {
+        Ok(name)
+    }
 }
 
-fn field(namespace: Option<&str>, name: &str) -> Option<usize> {
-    FIELDS
-        .into_iter()
-        .position(|field| namespace.is_none() && field == name)
-}
-
-/// The blanks of XML.
-const BLANKS: [char; 4] = [' ', '\t', '\r', '\n'];
-
-/// Removes blanks at both ends and makes those between words one space, as the schema's `xs:token`.
-fn collapse(text: &str) -> String {
-    text.split(BLANKS)
-        .filter(|word| !word.is_empty())
-        .collect::<Vec<_>>()
-        .join(" ")
-}
-
-/// Reads an `xs:integer`: a sign and zeros may stand before it.
+/// Reads an `xs:integer`: a sign and zeros may stand in front of it.
 fn parse_cid(text: &str, partition: Partition) -> Result<u32, String> {
     let cids = partition.cids();
     let (first, last) = (cids.start(), cids.end());
     let remedy = format!("give one in {first}..={last}, the CIDs of partition '{partition}'");
 
     let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
+    let shown = printable(text);
     if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err(format!("the CID '{text}' is not a number; {remedy}"));
+        return Err(format!("the CID '{shown}' is not a number; {remedy}"));
     }
     if text.starts_with('-') {
-        return Err(format!("the CID {text} is negative; {remedy}"));
+        return Err(format!("the CID {shown} is negative; {remedy}"));
     }
-    // What does not fit is out of range too.
+    // A number that does not fit is out of range, too.
     match digits.parse() {
         Ok(cid) if cids.contains(&cid) => Ok(cid),
-        _ => Err(format!("the CID {text} is out of range; {remedy}")),
+        _ => Err(format!("the CID {shown} is out of range; {remedy}")),
     }
 }
 

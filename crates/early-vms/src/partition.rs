@@ -83,7 +83,7 @@ impl Partition {
     ///
     /// # Errors
     ///
-    /// [`Error::Unsupported`] for any other place, [`Error::NotAbsolute`], [`Error::Root`], and
+    /// [`Error::Unsupported`] for any other partition, [`Error::NotAbsolute`], [`Error::Root`], and
     /// those that begin with `Apex`.
     pub fn of_executable(path: &Path, root: &Path) -> Result<Self, Error> {
         Self::of(path, &Root::open(root)?)

@@ -9,7 +9,7 @@ use crate::{EarlyVm, Fault};
 /// Makes faults of the VMs whose name another VM of the partition has, or whose CID any other has,
 /// and sorts all faults by partition, file and line.
 ///
-/// None of two such VMs is taken for the right one: which comes first depends on the names of files.
+/// Neither of two such VMs counts as the right one: which comes first depends on the names of files.
 pub(crate) fn require_unique(parsed: &mut Parsed) {
     let mut by_name: BTreeMap<_, Vec<usize>> = BTreeMap::new();
     let mut by_cid: BTreeMap<_, Vec<usize>> = BTreeMap::new();
@@ -25,7 +25,7 @@ pub(crate) fn require_unique(parsed: &mut Parsed) {
         for clash in clashes(&parsed.vms, indices) {
             let message = format!(
                 "VM '{}' is declared twice, here and at {}{}; remove or rename one",
-                clash.vm.name, clash.other.place, clash.more
+                clash.vm.name, clash.other.location, clash.more
             );
             bad.insert(clash.index);
             faults.push(fault(clash.vm, message));
@@ -39,7 +39,7 @@ pub(crate) fn require_unique(parsed: &mut Parsed) {
                 clash.vm.name,
                 clash.vm.cid,
                 clash.other.name,
-                clash.other.place,
+                clash.other.location,
                 clash.more,
                 cids.start(),
                 cids.end()
@@ -57,12 +57,12 @@ pub(crate) fn require_unique(parsed: &mut Parsed) {
     parsed.faults.sort_by(Fault::order);
 }
 
-/// A VM that cannot be told from another.
+/// A VM with the same name or CID as another.
 struct Clash<'a> {
     index: usize,
     vm: &'a EarlyVm,
     other: &'a EarlyVm,
-    /// How many others there are, if it is not the one alone.
+    /// How many more there are, in parentheses; empty for none.
     more: String,
 }
 
@@ -84,5 +84,5 @@ fn clashes<'a>(vms: &'a [EarlyVm], indices: &'a [usize]) -> impl Iterator<Item =
 }
 
 fn fault(vm: &EarlyVm, message: String) -> Fault {
-    Fault::new(vm.place.clone(), vm.partition, message).of_vm(&vm.name)
+    Fault::new(vm.location.clone(), vm.partition, message).of_vm(&vm.name)
 }

@@ -62,7 +62,7 @@ proptest! {
             prop_assert!(vm.path.is_absolute() && !vm.name.is_empty());
         }
         for fault in vms.faults() {
-            prop_assert!(fault.line >= 1 && fault.column >= 1);
+            prop_assert!(fault.location.line >= 1 && fault.location.column >= 1);
             prop_assert!(!fault.to_string().contains('\n'), "{fault:?}");
         }
     }

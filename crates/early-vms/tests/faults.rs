@@ -6,7 +6,7 @@ use std::error::Error as _;
 use std::fs;
 use std::path::Path;
 
-use early_vms::{EarlyVms, Error, MAX_LIST_LEN, MAX_LISTS, Partition, check_all};
+use early_vms::{EarlyVms, Error, MAX_LIST_LEN, MAX_LISTS, MAX_NAME_LEN, Partition, check_all};
 use tempfile::TempDir;
 
 fn entry(name: &str, cid: u32, path: &str) -> String {
@@ -78,7 +78,14 @@ fn a_fault_says_where_and_what() {
             "L:2: not XML: expected 'early_vms' tag, not 'early_vm'",
         ),
         ("<early_vms>\n\n", "L:3: not XML: the file ends too early"),
-        ("<early_vms/>\njunk", "L:2: not XML: unknown token"),
+        (
+            "<early_vms/>\njunk",
+            "L:2: not XML: text after the root element; remove it",
+        ),
+        (
+            "\n<early_vms xmlns='urn:x'/>",
+            "L:2: the root element is <early_vms> of namespace 'urn:x'; it must be <early_vms> without a namespace",
+        ),
         (
             "<?a?>\n<!DOCTYPE early_vms>\n<early_vms/>",
             "L:2: a DOCTYPE is refused, as it may define entities; remove it",
@@ -94,8 +101,35 @@ fn a_fault_says_where_and_what() {
     }
     let vms = EarlyVms::parse(b"<early_vms>\n\n \xff", Path::new("L"), Partition::System);
     let fault = &vms.faults()[0];
-    assert_eq!((fault.line, fault.column), (3, 2));
+    assert_eq!((fault.location.line, fault.location.column), (3, 2));
     assert_eq!(fault.message, "not UTF-8; save the file as UTF-8");
+}
+
+#[test]
+fn names_that_create_vm_refuses_are_faults() {
+    let long = "é".repeat(MAX_NAME_LEN / 2 + 1);
+    for (name, wanted) in [
+        (
+            long.as_str(),
+            "L:2: the name has 256 bytes; createVm takes at most 255",
+        ),
+        (
+            "a&#x9b;b",
+            "L:2: VM 'a\\u{9b}b': the name 'a\\u{9b}b' has control or direction characters, which createVm refuses; remove them",
+        ),
+        (
+            "a\u{202e}b",
+            "L:2: VM 'a\\u{202e}b': the name 'a\\u{202e}b' has control or direction characters, which createVm refuses; remove them",
+        ),
+    ] {
+        let text = list(&[entry(name, 100, "/system/x")]);
+        let vms = EarlyVms::parse(text.as_bytes(), Path::new("L"), Partition::System);
+        assert_eq!(shown(Path::new("/no"), vms.faults()), [wanted], "{name}");
+        assert!(vms.vms().is_empty());
+    }
+    let longest = list(&[entry(&"n".repeat(MAX_NAME_LEN), 100, "/system/x")]);
+    let vms = EarlyVms::parse(longest.as_bytes(), Path::new("L"), Partition::System);
+    assert_eq!((vms.vms().len(), vms.faults()), (1, &[][..]));
 }
 
 #[test]
@@ -226,7 +260,7 @@ fn there_may_not_be_too_many_lists() {
     assert_eq!(
         shown(root.path(), vms.faults()),
         [
-            "/system/etc/avf/early_vms_064.xml:1: not read, as are all after it; join the lists to 64"
+            "/system/etc/avf/early_vms_064.xml:1: not read, as are all after it; merge the lists into at most 64"
         ]
     );
 }
@@ -380,7 +414,13 @@ fn a_check_warns_of_what_cannot_work() {
     let found: Vec<_> = report
         .faults
         .iter()
-        .map(|fault| (fault.warning, fault.line, fault.vm.as_deref().unwrap()))
+        .map(|fault| {
+            (
+                fault.warning,
+                fault.location.line,
+                fault.vm.as_deref().unwrap(),
+            )
+        })
         .collect();
     assert_eq!(
         found,
@@ -393,8 +433,8 @@ fn a_check_warns_of_what_cannot_work() {
     );
     let parts = [
         "does not exist",
-        "no regular file",
-        "lists of vendor",
+        "not a regular file",
+        "the lists of vendor",
         "not supported for data",
     ];
     for (fault, part) in report.faults.iter().zip(parts) {

@@ -93,7 +93,7 @@ fn the_parser_refuses_every_invalid_list() {
             .split(|byte| *byte == b'\n')
             .count();
         for fault in faults {
-            let line = usize::try_from(fault.line).unwrap();
+            let line = usize::try_from(fault.location.line).unwrap();
             assert!((1..=lines).contains(&line), "{fault}");
             assert!(!fault.message.contains('\n'), "{fault}");
             assert!(!fault.warning, "{fault}");

@@ -1,13 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The platform's list of APEXes, `/apex/apex-info-list.xml`, and which of them a VM gets.
 
-use roxmltree::{Document, Node};
 use std::path::{Path, PathBuf};
 
 /// What stands for the APEXes of the class path.
 pub const CLASSPATH: &str = "{CLASSPATH}";
-/// What the list is.
-const LIST: &str = "apex-info-list";
 /// The APEX with which a guest is debugged.
 const ADBD: &str = "com.android.adbd";
 /// Where APEXes of a VM must have come with the system.
@@ -41,35 +38,36 @@ pub struct ApexInfo {
 }
 
 impl ApexInfo {
-    fn read(node: Node<'_, '_>) -> Result<Self, String> {
-        let text = |name: &str| node.attribute(name).unwrap_or_default();
-        let required = |name: &str| match node.attribute(name) {
-            Some(value) if !value.is_empty() => Ok(value),
-            _ => Err(format!("an apex-info has no {name}")),
+    fn new(entry: apex_list::ApexInfo) -> Result<Self, String> {
+        let required = |name: &str, value: Option<String>| {
+            value
+                .filter(|value| !value.is_empty())
+                .ok_or_else(|| format!("an apex-info has no {name}"))
         };
-        let number = |name: &str| match text(name) {
-            "" => Ok(0),
-            value => value
+        let number = |name: &str, value: Option<String>| match value.as_deref() {
+            None | Some("") => Ok(0),
+            Some(value) => value
                 .parse()
                 .map_err(|_| format!("{name}=\"{value}\": it must be a number")),
         };
-        let flag = |name: &str| match text(name) {
-            "" | "false" => Ok(false),
-            "true" => Ok(true),
-            value => Err(format!("{name}=\"{value}\": it must be true or false")),
+        let flag = |name: &str, value: Option<&str>| match value {
+            None | Some("" | "false") => Ok(false),
+            Some("true") => Ok(true),
+            Some(value) => Err(format!("{name}=\"{value}\": it must be true or false")),
         };
-        required("isActive")?;
-        required("isFactory")?;
+        let is_active = required("isActive", entry.is_active)?;
+        let is_factory = required("isFactory", entry.is_factory)?;
+        let libraries = entry.provide_shared_apex_libs.as_deref();
         Ok(Self {
-            name: required("moduleName")?.into(),
-            version: number("versionCode")?,
-            path: required("modulePath")?.into(),
-            preinstalled_path: text("preinstalledModulePath").into(),
-            last_update_seconds: number("lastUpdateMillis")?,
-            is_factory: flag("isFactory")?,
-            is_active: flag("isActive")?,
-            provides_libraries: flag("provideSharedApexLibs")?,
-            partition: text("partition").into(),
+            name: required("moduleName", entry.module_name)?,
+            version: number("versionCode", entry.version_code)?,
+            path: required("modulePath", entry.module_path)?.into(),
+            preinstalled_path: entry.preinstalled_module_path.unwrap_or_default().into(),
+            last_update_seconds: number("lastUpdateMillis", entry.last_update_millis)?,
+            is_factory: flag("isFactory", Some(&is_factory))?,
+            is_active: flag("isActive", Some(&is_active))?,
+            provides_libraries: flag("provideSharedApexLibs", libraries)?,
+            partition: entry.partition.unwrap_or_default(),
             is_of_classpath: false,
         })
     }
@@ -86,17 +84,19 @@ pub struct ApexInfoList {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ApexError {
-    /// It is no such list.
-    #[error("the list of APEXes is not one: {0}")]
+    /// It is not an APEX list.
+    #[error("cannot read the list of APEXes: {0}; have apexd write it again")]
     Xml(String),
     /// An APEX that a VM needs is not there.
-    #[error("APEX {name} is not an active one of this host")]
+    #[error(
+        "APEX {name} is not active on this host; install it, or remove it from the payload configuration"
+    )]
     Missing {
         /// Its name.
         name: String,
     },
     /// An APEX that a VM needs did not come with the system.
-    #[error("APEX {name} is from {}: a VM's must be preinstalled on /system or /system_ext", path.display())]
+    #[error("APEX {name} is from {}; a VM's APEX must be preinstalled on /system or /system_ext", path.display())]
     NotOfSystem {
         /// Its name.
         name: String,
@@ -119,20 +119,12 @@ impl ApexInfoList {
     /// # Errors
     /// If it is not XML of that form: with the line.
     pub fn parse(xml: &str) -> Result<Self, ApexError> {
-        // A document type declaration is refused, so that no entity is ever expanded.
-        let document = Document::parse(xml).map_err(|e| ApexError::Xml(e.to_string()))?;
-        let root = document.root_element();
-        if !root.has_tag_name(LIST) {
-            return Err(ApexError::Xml(format!("it is no <{LIST}>")));
-        }
-        let apexes = root
-            .children()
-            .filter(|node| node.has_tag_name("apex-info"))
-            .map(|node| {
-                ApexInfo::read(node).map_err(|why| {
-                    let line = document.text_pos_at(node.range().start).row;
-                    ApexError::Xml(format!("line {line}: {why}"))
-                })
+        let entries = apex_list::read(xml.as_bytes()).map_err(|e| ApexError::Xml(e.to_string()))?;
+        let apexes = entries
+            .into_iter()
+            .map(|entry| {
+                let line = entry.line;
+                ApexInfo::new(entry).map_err(|why| ApexError::Xml(format!("line {line}: {why}")))
             })
             .collect::<Result<_, _>>()?;
         Ok(Self { apexes })

@@ -68,7 +68,9 @@ fn named_active_and_sorted() {
         let error = select(&list, wanted).unwrap_err().to_string();
         assert_eq!(
             error,
-            format!("APEX {missing} is not an active one of this host")
+            format!(
+                "APEX {missing} is not active on this host; install it, or remove it from the payload configuration"
+            )
         );
     }
 }

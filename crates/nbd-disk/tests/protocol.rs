@@ -12,10 +12,16 @@ mod client;
 use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::FileExt;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
 
 use client::*;
 use nbd_disk::{Content, DiskError, NbdDisk, Segment, SegmentError};
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
+
+/// How long a thread may take to end on a busy machine.
+const DEADLINE: Duration = Duration::from_secs(60);
 
 #[test]
 fn a_read_larger_than_any_buffer() {
@@ -225,8 +231,18 @@ fn drop_waits_for_no_client() {
     for bytes in starts {
         let (disk, mut client) = Client::connected(segments(&parts));
         client.send(&bytes);
-        drop(disk);
-        client.socket.read_to_end(&mut Vec::new()).unwrap();
+        let (tell, told) = mpsc::channel();
+        thread::spawn(move || {
+            drop(disk);
+            let _ = tell.send(());
+        });
+        told.recv_timeout(DEADLINE)
+            .expect("the disk waits for its client");
+        client.socket.set_read_timeout(Some(DEADLINE)).unwrap();
+        client
+            .socket
+            .read_to_end(&mut Vec::new())
+            .expect("the client's end is not closed");
     }
 }
 

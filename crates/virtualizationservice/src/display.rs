@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The binder that shows the displays of VMs: one for the machine, and those who wait for it.
 
-use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
-use std::os::fd::OwnedFd;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use stoppable::Signal;
 
 /// How many may wait at once: each takes a thread.
 pub(crate) const MOST_WAITING: usize = 8;
@@ -36,7 +35,7 @@ pub(crate) struct Display<T> {
 #[derive(Debug)]
 struct State<T> {
     service: Option<T>,
-    waiting: Vec<Arc<OwnedFd>>,
+    waiting: Vec<Signal>,
     is_stopped: bool,
 }
 
@@ -85,7 +84,7 @@ impl<T: Clone> Display<T> {
             Err(Errno::SRCH) => return Err(Error::CallerGone),
             Err(e) => return Err(io(e)),
         };
-        let signal = Arc::new(eventfd(0, EventfdFlags::CLOEXEC).map_err(io)?);
+        let signal = Signal::new().map_err(Error::Io)?;
         let _place = {
             let mut state = self.state();
             if let Some(answer) = state.answer() {
@@ -94,31 +93,21 @@ impl<T: Clone> Display<T> {
             if state.waiting.len() >= MOST_WAITING {
                 return Err(Error::TooMany);
             }
-            state.waiting.push(Arc::clone(&signal));
+            state.waiting.push(signal.clone());
             Waiting {
                 display: self,
-                signal: Arc::clone(&signal),
+                signal: signal.clone(),
             }
         };
         loop {
-            let mut fds = [
-                PollFd::new(&*signal, PollFlags::IN),
-                PollFd::new(&caller, PollFlags::IN),
-            ];
-            match poll(&mut fds, None) {
-                Ok(_) | Err(Errno::INTR) => {}
-                Err(e) => return Err(io(e)),
-            }
-            let [woken, ended] = fds.map(|fd| !fd.revents().is_empty());
+            let has_ended = signal.or_readable(&caller).map_err(Error::Io)?;
+            // Before the look at the state: what is set after that raises the signal again.
+            signal.clear();
             if let Some(answer) = self.state().answer() {
                 return answer;
             }
-            if ended {
+            if has_ended {
                 return Err(Error::CallerGone);
-            }
-            if woken {
-                // It was set and taken away again: wait for the next.
-                rustix::io::read(&*signal, &mut [0; 8]).map_err(io)?;
             }
         }
     }
@@ -136,8 +125,7 @@ impl<T: Clone> State<T> {
 impl<T> State<T> {
     fn wake(&self) {
         for signal in &self.waiting {
-            // Cannot fail: the counter is far from its maximum and the descriptor is ours.
-            let _ = rustix::io::write(&**signal, &1_u64.to_ne_bytes());
+            signal.raise();
         }
     }
 }
@@ -145,7 +133,7 @@ impl<T> State<T> {
 /// A place among those who wait, given back when dropped.
 struct Waiting<'a, T> {
     display: &'a Display<T>,
-    signal: Arc<OwnedFd>,
+    signal: Signal,
 }
 
 impl<T> Drop for Waiting<'_, T> {
@@ -155,9 +143,7 @@ impl<T> Drop for Waiting<'_, T> {
             .state
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        state
-            .waiting
-            .retain(|other| !Arc::ptr_eq(other, &self.signal));
+        state.waiting.retain(|other| !other.is(&self.signal));
     }
 }
 

@@ -287,6 +287,7 @@ fn serve_on(listener: UnixListener, root: SIBinder) -> Result<UnixServer> {
     let policy = RpcPolicy {
         connections: CONNECTIONS,
         threads: THREADS,
+        callbacks: 0,
         call_bytes: Some(CALL_BYTES),
         fds: true,
         // Of the answers to reconciliation; other calls go the other way only.

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Knows when the answers of all calls are on their way, so that a program which was told to end by
-//! a call can end after its answer and not before.
+//! Tells when every call has been answered, so that a program that a call told to end can end after
+//! its answer and not before.
 
-use rsbinder::rpc::{PeerIdentity, RpcResult, RpcTransport};
-use std::os::fd::{BorrowedFd, OwnedFd};
+use avf_rpc::observed::Observer;
+use rsbinder::rpc::RpcResult;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
-/// The number of connections that have read something and are not back to read more.
+/// The number of connections that have read something and are not waiting for more.
 #[derive(Debug, Default)]
 pub(crate) struct Busy {
     connections: Mutex<usize>,
@@ -16,8 +16,8 @@ pub(crate) struct Busy {
 }
 
 impl Busy {
-    /// Waits until no connection is busy, for at most `patience`.
-    pub(crate) fn wait(&self, patience: Duration) {
+    /// Waits until no connection is busy, for at most `timeout`.
+    pub(crate) fn wait(&self, timeout: Duration) {
         let busy = self
             .connections
             .lock()
@@ -25,7 +25,7 @@ impl Busy {
         // Whether it was reached in time makes no difference to a caller about to end.
         drop(
             self.less
-                .wait_timeout_while(busy, patience, |busy| *busy > 0),
+                .wait_timeout_while(busy, timeout, |busy| *busy > 0),
         );
     }
 
@@ -45,107 +45,40 @@ impl Busy {
     }
 }
 
-/// A connection that counts itself as busy from the end of a read to the beginning of the next: in
-/// between, its thread runs a call and sends the answer.
-pub(crate) struct Watched<T> {
-    inner: T,
+/// Counts a connection as busy from the end of a read to the beginning of the next: in between, its
+/// thread runs a call and sends the answer.
+pub(crate) struct Watch {
     busy: Arc<Busy>,
     counted: AtomicBool,
 }
 
-impl<T: RpcTransport> Watched<T> {
-    pub(crate) fn new(inner: T, busy: Arc<Busy>) -> Self {
+impl Watch {
+    pub(crate) fn new(busy: Arc<Busy>) -> Self {
         Self {
-            inner,
             busy,
             counted: AtomicBool::new(false),
         }
     }
-
-    fn read<R>(&self, read: impl FnOnce(&T) -> RpcResult<R>) -> RpcResult<R> {
-        self.leave();
-        let got = read(&self.inner);
-        if got.is_ok() && !self.counted.swap(true, Ordering::AcqRel) {
-            self.busy.add();
-        }
-        got
-    }
 }
 
-impl<T> Watched<T> {
-    fn leave(&self) {
+impl Observer for Watch {
+    fn before_read(&self) {
         if self.counted.swap(false, Ordering::AcqRel) {
             self.busy.remove();
         }
     }
+
+    fn after_read(&self, _bytes: usize) -> RpcResult<()> {
+        if !self.counted.swap(true, Ordering::AcqRel) {
+            self.busy.add();
+        }
+        Ok(())
+    }
 }
 
-impl<T> Drop for Watched<T> {
+impl Drop for Watch {
     fn drop(&mut self) {
-        self.leave();
-    }
-}
-
-impl<T: RpcTransport> RpcTransport for Watched<T> {
-    fn recv_frame(&self) -> RpcResult<Vec<u8>> {
-        self.read(T::recv_frame)
-    }
-    fn recv_frame_with_fds(&self) -> RpcResult<(Vec<u8>, Vec<OwnedFd>)> {
-        self.read(T::recv_frame_with_fds)
-    }
-    fn recv_raw(&self, buf: &mut [u8]) -> RpcResult<usize> {
-        self.read(|inner| inner.recv_raw(buf))
-    }
-    fn recv_raw_with_fds(&self, buf: &mut [u8]) -> RpcResult<(usize, Vec<OwnedFd>)> {
-        self.read(|inner| inner.recv_raw_with_fds(buf))
-    }
-
-    fn send_frame(&self, buf: &[u8]) -> RpcResult<()> {
-        self.inner.send_frame(buf)
-    }
-    fn send_frame_with_fds(&self, buf: &[u8], fds: &[BorrowedFd<'_>]) -> RpcResult<()> {
-        self.inner.send_frame_with_fds(buf, fds)
-    }
-    fn send_raw(&self, buf: &[u8]) -> RpcResult<()> {
-        self.inner.send_raw(buf)
-    }
-    fn send_raw_with_fds(&self, buf: &[u8], fds: &[BorrowedFd<'_>]) -> RpcResult<()> {
-        self.inner.send_raw_with_fds(buf, fds)
-    }
-    fn send_raw_draining(
-        &self,
-        buf: &[u8],
-        fds: &[BorrowedFd<'_>],
-        drain: &mut dyn FnMut() -> RpcResult<()>,
-    ) -> RpcResult<()> {
-        self.inner.send_raw_draining(buf, fds, drain)
-    }
-    fn peer_identity(&self) -> PeerIdentity {
-        self.inner.peer_identity()
-    }
-    fn describe(&self) -> &str {
-        self.inner.describe()
-    }
-    fn set_read_timeout(&self, timeout: Option<Duration>) -> RpcResult<()> {
-        self.inner.set_read_timeout(timeout)
-    }
-    fn set_write_timeout(&self, timeout: Option<Duration>) -> RpcResult<()> {
-        self.inner.set_write_timeout(timeout)
-    }
-    fn set_liveness(&self, timeout: Option<Duration>) -> RpcResult<()> {
-        self.inner.set_liveness(timeout)
-    }
-    fn peer_closed(&self) -> Option<bool> {
-        self.inner.peer_closed()
-    }
-    fn shutdown_handle(&self) -> Option<Box<dyn FnOnce() + Send>> {
-        self.inner.shutdown_handle()
-    }
-    fn shutdown(&self) -> RpcResult<()> {
-        self.inner.shutdown()
-    }
-    fn supports_fd_passing(&self) -> bool {
-        self.inner.supports_fd_passing()
+        self.before_read();
     }
 }
 
@@ -155,8 +88,10 @@ mod tests {
     use avf_aidl::common::{Certificate, ErrorCode};
     use avf_aidl::guest::{BnVirtualMachineService, IVirtualMachineService};
     use avf_aidl::secretkeeper::ISecretkeeper;
+    use avf_rpc::observed::Observed;
     use avf_rpc::payload::connect_payload;
     use avf_rpc::server::{Policy, Server};
+    use rsbinder::rpc::RpcTransport;
     use rsbinder::rpc::transport::UnixTransport;
     use rsbinder::{BinderResult, FromIBinder, Interface, StatusCode, Strong};
     use std::os::unix::net::UnixStream;
@@ -200,6 +135,7 @@ mod tests {
             let policy = Policy {
                 connections: 8,
                 threads: 2,
+                callbacks: 0,
                 call_bytes: None,
                 fds: false,
                 reply_timeout: None,
@@ -209,8 +145,10 @@ mod tests {
             let (serving, watching) = (Arc::clone(&server), Arc::clone(&busy));
             let session = connect_payload(move || {
                 let (ours, theirs) = UnixStream::pair().unwrap();
-                let transport = UnixTransport::from_owned_fd(ours.into()).unwrap();
-                serving.serve(Box::new(Watched::new(transport, Arc::clone(&watching))));
+                let transport: Box<dyn RpcTransport> =
+                    Box::new(UnixTransport::from_owned_fd(ours.into()).unwrap());
+                let watch = Watch::new(Arc::clone(&watching));
+                serving.serve(Box::new(Observed::new(transport, watch)));
                 Ok(theirs.into())
             })
             .unwrap();

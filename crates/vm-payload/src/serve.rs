@@ -2,11 +2,14 @@
 //! A binder server for the host.
 
 use crate::Error;
-use crate::answers::{Busy, Watched};
+use crate::answers::{Busy, Watch};
 use avf_rpc::accept::AcceptLoop;
+use avf_rpc::log_limit::LogLimit;
+use avf_rpc::observed::Observed;
 use avf_rpc::server::{Policy, Server};
+use avf_rpc::vsock::admit;
 use rsbinder::SIBinder;
-use rsbinder::rpc::transport::VsockTransport;
+use rsbinder::rpc::RpcTransport;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,13 +19,14 @@ use vsock::{VMADDR_CID_ANY, VMADDR_CID_HOST, VsockAddr, VsockListener};
 const POLICY: Policy = Policy {
     connections: 64,
     threads: 4,
+    callbacks: 0,
     call_bytes: None,
     fds: false,
     reply_timeout: None,
 };
 
-/// How long the answers of calls may take when the server finishes.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// How long calls may take to be answered when the server finishes.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A binder server on a vsock port of the guest, for the host.
 ///
@@ -45,11 +49,12 @@ impl HostServer {
     /// Ends the server after the calls in progress have been answered, or after a second at the
     /// latest. For a program that a call has told to end.
     pub fn finish(self) {
-        self.busy.wait(PATIENCE);
+        self.busy.wait(ANSWER_TIMEOUT);
     }
 }
 
-/// Serves `root` to the host, to no other CID, on vsock `port` until the returned server is dropped.
+/// Serves `root` to the host, and to no other CID, on vsock `port` until the returned server is
+/// dropped.
 ///
 /// # Errors
 /// If the port is taken, the kernel has no vsock, or `root` is an object of another session.
@@ -60,24 +65,21 @@ pub fn serve(root: SIBinder, port: u32) -> Result<HostServer, Error> {
     let server = Arc::new(Server::new(root, POLICY).map_err(failed)?);
     let busy = Arc::new(Busy::default());
     let (serving, watching) = (Arc::clone(&server), Arc::clone(&busy));
-    let accept =
-        AcceptLoop::start(
-            "host-accept",
-            listener,
-            move |listener: &VsockListener| match listener.accept() {
-                Ok((stream, peer)) if peer.cid() == VMADDR_CID_HOST => {
-                    match VsockTransport::from_stream(stream) {
-                        Ok(transport) => {
-                            serving.serve(Box::new(Watched::new(transport, Arc::clone(&watching))));
-                        }
-                        Err(e) => log::warn!("vsock port {port}: connection dropped: {e}"),
-                    }
-                }
-                Ok((_, peer)) => log::warn!("vsock port {port}: CID {} refused", peer.cid()),
-                Err(e) => log::warn!("vsock port {port}: accept: {e}"),
-            },
-        )
-        .map_err(failed)?;
+    let refused = LogLimit::new();
+    let accept = AcceptLoop::start(
+        "host-accept",
+        format!("vsock port {port}"),
+        listener,
+        move |listener: &VsockListener| {
+            if let Some(transport) = admit(listener, VMADDR_CID_HOST, &refused)? {
+                let transport: Box<dyn RpcTransport> = Box::new(transport);
+                let watch = Watch::new(Arc::clone(&watching));
+                serving.serve(Box::new(Observed::new(transport, watch)));
+            }
+            Ok(())
+        },
+    )
+    .map_err(failed)?;
     Ok(HostServer {
         _accept: accept,
         _server: server,

@@ -18,7 +18,7 @@ pub(crate) fn check(args: &CheckArgs) -> Result<ExitCode> {
     let mut errors = 0;
     let mut text = String::new();
     for fault in &report.faults {
-        let place = format!("{}:{}:", fault.file.display(), fault.line);
+        let place = format!("{}:{}:", fault.location.file.display(), fault.location.line);
         let (place, message) = (printable(&place), printable(&fault.message));
         if fault.warning {
             text += &format!("{} warning: {message}\n", paint.odd(place));

@@ -46,6 +46,10 @@ pub fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(e) => return usage(&e),
     };
+    if let Err(error) = host::root() {
+        out::tell_error(&error.into());
+        return ExitCode::FAILURE;
+    }
     let done = match &cli.command {
         Command::Run(args) => run::run(args, cli.verbose),
         Command::RunApp(args) => app::run_app(args, cli.verbose),

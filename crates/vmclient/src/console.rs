@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A reader for a guest's console or log: remembers its end, and when it said what.
 
-use crate::reader::{Reader, Tail};
-use crate::{Error, TAIL_BYTES};
+use crate::error::Error;
+use crate::reader::{Reader, TAIL_BYTES, Tail};
 use rustix::pipe::{PipeFlags, pipe_with};
 use std::fmt;
 use std::io::Write;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A VM that another client created, reached through the control socket in its directory.
 
+use crate::error::{CallError, Error};
 use crate::names::State;
-use crate::{CallError, Error};
 use avf_aidl::service::IVirtualMachine;
 use avf_rpc::WIRE_VERSION;
 use rsbinder::rpc::transport::UnixTransport;
@@ -185,6 +185,7 @@ mod tests {
     const POLICY: Policy = Policy {
         connections: 4,
         threads: 1,
+        callbacks: 0,
         call_bytes: None,
         fds: true,
         reply_timeout: None,

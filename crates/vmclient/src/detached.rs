@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A manager for a client that has its own RPC binder library.
 
-use crate::Error;
+use crate::error::Error;
 use crate::launch::Launched;
-use crate::manager::ManagerOptions;
+use crate::options::ManagerOptions;
 use crate::thread;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;

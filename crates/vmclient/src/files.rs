@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! How many descriptors a call of createVm carries.
 
-use crate::manager::Streams;
+use crate::options::Streams;
 use avf_aidl::service::app_config::Payload;
 use avf_aidl::service::{VirtualMachineConfig, VirtualMachineRawConfig};
 

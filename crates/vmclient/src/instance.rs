@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A VM of a manager.
 
-use crate::Error;
+use crate::error::Error;
 use crate::event::{Callback, Known, TimedEvent, Watch};
-use crate::manager::failed;
 use crate::names::{DeathReason, State};
 use crate::process::Process;
 use avf_aidl::service::{BnVirtualMachineCallback, IVirtualMachine};
@@ -43,15 +42,15 @@ impl VmInstance {
         let watch = Arc::new(Watch::default());
         vm.as_binder()
             .link_to_death_arc(&watch)
-            .map_err(|status| failed(&process, "linkToDeath", status.into()))?;
+            .map_err(|status| process.failed("linkToDeath", status.into()))?;
         let callback = BnVirtualMachineCallback::new_binder(Callback(Arc::clone(&watch)));
         vm.registerCallback(&callback)
-            .map_err(|status| failed(&process, "registerCallback", status))?;
+            .map_err(|status| process.failed("registerCallback", status))?;
         let cid = vm
             .getCid()
-            .map_err(|status| failed(&process, "getCid", status))?;
+            .map_err(|status| process.failed("getCid", status))?;
         let cid = u32::try_from(cid)
-            .map_err(|_| failed(&process, "getCid", StatusCode::BadValue.into()))?;
+            .map_err(|_| process.failed("getCid", StatusCode::BadValue.into()))?;
         Ok(Self {
             vm,
             watch,
@@ -67,7 +66,7 @@ impl VmInstance {
         method: &'static str,
         call: impl FnOnce(&Strong<dyn IVirtualMachine>) -> BinderResult<T>,
     ) -> Result<T, Error> {
-        call(&self.vm).map_err(|status| failed(&self.process, method, status))
+        call(&self.vm).map_err(|status| self.process.failed(method, status))
     }
 
     /// Calls `handler` for each event from now on, on the thread that receives it; the next event

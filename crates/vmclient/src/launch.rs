@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Starting a manager's process: with two descriptors, until it says that it is ready.
 
-use crate::error::NotReady;
-use crate::manager::{LogHandler, ManagerOptions, Stderr};
-use crate::reader::{Lines, Reader, Tail};
-use crate::{Error, TAIL_BYTES};
+use crate::error::{Error, NotReady};
+use crate::options::{LogHandler, ManagerOptions, Stderr};
+use crate::reader::{Lines, Reader, TAIL_BYTES, Tail};
 use command_fds::CommandFdExt;
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};

@@ -25,9 +25,11 @@ pub mod event;
 pub mod instance;
 pub mod manager;
 pub mod names;
+pub mod options;
 
 mod files;
 mod launch;
+mod locate;
 mod process;
 mod reader;
 mod thread;
@@ -43,11 +45,9 @@ pub use detached::{Detached, spawn};
 pub use error::{CallError, Error, NotReady};
 pub use event::{Event, TimedEvent};
 pub use instance::VmInstance;
-pub use manager::{
-    Ended, HangUp, Manager, ManagerOptions, Stderr, Streams, Timing, locate, locate_in_fixed_places,
-};
+pub use locate::{locate, locate_in_fixed_places};
+pub use manager::{Ended, HangUp, Manager, Timing};
 pub use names::{DeathReason, ErrorCode, State};
+pub use options::{ManagerOptions, Stderr, Streams};
+pub use reader::TAIL_BYTES;
 pub use rsbinder;
-
-/// The end of the standard error text of a manager and of a console's output that is kept.
-pub const TAIL_BYTES: usize = 16 * 1024;

@@ -1,169 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Starting a VM manager and making VMs with it.
 
+use crate::error::Error;
 use crate::files;
+use crate::instance::VmInstance;
+use crate::options::{ManagerOptions, Streams};
 use crate::process::Process;
-use crate::{CallError, Error, VmInstance};
 use avf_aidl::service::{IVirtualizationService, VirtualMachineConfig};
 use avf_rpc::bootstrap;
 use rsbinder::rpc::RpcSession;
-use rsbinder::{ParcelFileDescriptor, Status, StatusCode, Strong};
-use std::env;
-use std::ffi::OsString;
+use rsbinder::{ParcelFileDescriptor, Strong};
 use std::fmt;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitStatus;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
-
-/// What is called for each line of a manager's log.
-#[derive(Clone)]
-pub(crate) struct LogHandler(pub(crate) Arc<dyn Fn(&str) + Send + Sync>);
-
-impl fmt::Debug for LogHandler {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("LogHandler")
-    }
-}
-
-/// How a manager is started.
-#[derive(Debug, Clone)]
-pub struct ManagerOptions {
-    pub(crate) program: PathBuf,
-    pub(crate) wrapper: Vec<OsString>,
-    pub(crate) env: Vec<(OsString, OsString)>,
-    pub(crate) stderr: Stderr,
-    pub(crate) on_log: Option<LogHandler>,
-    pub(crate) ready_timeout: Duration,
-    pub(crate) end_timeout: Duration,
-    pub(crate) own_process_group: bool,
-}
-
-/// Where a manager's log goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stderr {
-    /// To the client's own standard error.
-    Inherit,
-    /// To the client, which keeps its end for errors and [`Manager::log`].
-    Keep,
-    /// To both: kept, and copied to the client's own standard error as it was at the start.
-    KeepAndCopy,
-}
-
-impl ManagerOptions {
-    /// The manager `program`, with the client's environment and standard error.
-    #[must_use]
-    pub fn new(program: impl Into<PathBuf>) -> Self {
-        Self {
-            program: program.into(),
-            wrapper: Vec::new(),
-            env: Vec::new(),
-            stderr: Stderr::Inherit,
-            on_log: None,
-            ready_timeout: Duration::from_secs(30),
-            end_timeout: Duration::from_secs(10),
-            own_process_group: false,
-        }
-    }
-
-    /// Sets a variable of the manager's environment.
-    #[must_use]
-    pub fn env(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Self {
-        self.env.push((name.into(), value.into()));
-        self
-    }
-
-    /// Says where the manager's log goes.
-    #[must_use]
-    pub fn stderr(mut self, stderr: Stderr) -> Self {
-        self.stderr = stderr;
-        self
-    }
-
-    /// Keeps the manager's log, as [`Stderr::Keep`] does, and calls `handler` with each line of it
-    /// when it comes, on a thread of its own. Lines without end come in pieces. Errors do not repeat
-    /// the log then.
-    #[must_use]
-    pub fn on_log(mut self, handler: impl Fn(&str) + Send + Sync + 'static) -> Self {
-        self.stderr = Stderr::Keep;
-        self.on_log = Some(LogHandler(Arc::new(handler)));
-        self
-    }
-
-    /// How long the manager may take to be ready; 30 s if not set.
-    #[must_use]
-    pub fn ready_timeout(mut self, timeout: Duration) -> Self {
-        self.ready_timeout = timeout;
-        self
-    }
-
-    /// How long the manager may take to end its VMs, clean up and exit before it is killed; 10 s
-    /// if not set.
-    #[must_use]
-    pub fn end_timeout(mut self, timeout: Duration) -> Self {
-        self.end_timeout = timeout;
-        self
-    }
-
-    /// Puts the manager into a process group of its own, so that Ctrl-C on the terminal ends only
-    /// the client. The manager then sees it go, and ends its VMs in order.
-    #[must_use]
-    pub fn own_process_group(mut self) -> Self {
-        self.own_process_group = true;
-        self
-    }
-
-    /// A command that runs the manager, such as `strace -f -o FILE`: it is given the manager's
-    /// path and arguments behind its own, and must pass descriptors on.
-    #[must_use]
-    pub fn wrapper(mut self, command: impl IntoIterator<Item = impl Into<OsString>>) -> Self {
-        self.wrapper = command.into_iter().map(Into::into).collect();
-        self
-    }
-
-    /// The program to run, and the arguments before those of the interface.
-    pub(crate) fn command_line(&self) -> (PathBuf, Vec<OsString>) {
-        let mut words = self.wrapper.clone();
-        words.push(self.program.clone().into());
-        (words.remove(0).into(), words)
-    }
-}
-
-/// Finds the manager called `name` (`virtmgr` or `early_virtmgr`): beside the running program, in
-/// the APEX `com.android.virt`, or in `PATH`.
-#[must_use]
-pub fn locate(name: &str) -> Option<PathBuf> {
-    let path = env::var_os("PATH").unwrap_or_default();
-    let path = env::split_paths(&path).filter(|dir| dir.is_absolute());
-    find(name, fixed_places().into_iter().chain(path))
-}
-
-/// Finds the manager as [`locate`] does, but not in `PATH`: for programs with raised privileges,
-/// whose callers must not say what they run.
-#[must_use]
-pub fn locate_in_fixed_places(name: &str) -> Option<PathBuf> {
-    find(name, fixed_places())
-}
-
-/// The directories in which a manager is looked for whatever the environment says.
-fn fixed_places() -> Vec<PathBuf> {
-    let beside = env::current_exe()
-        .ok()
-        .and_then(|exe| exe.parent().map(Path::to_owned));
-    beside
-        .into_iter()
-        .chain([PathBuf::from("/apex/com.android.virt/bin")])
-        .collect()
-}
-
-fn find(name: &str, places: impl IntoIterator<Item = PathBuf>) -> Option<PathBuf> {
-    places.into_iter().map(|dir| dir.join(name)).find(|file| {
-        file.metadata()
-            .is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0)
-    })
-}
+use std::time::Instant;
 
 /// When the steps of a manager's start were done.
 #[derive(Debug, Clone, Copy)]
@@ -174,18 +26,6 @@ pub struct Timing {
     pub ready: Instant,
     /// The RPC session was set up.
     pub connected: Instant,
-}
-
-/// The descriptors that a VM writes to and reads from. What is `None` is logged by the manager
-/// (outputs), or is silent (input).
-#[derive(Debug, Default)]
-pub struct Streams {
-    /// The console's output.
-    pub console_out: Option<OwnedFd>,
-    /// The console's input.
-    pub console_in: Option<OwnedFd>,
-    /// The guest's log.
-    pub log: Option<OwnedFd>,
 }
 
 /// Ends a manager from any thread; see [`Manager::hang_up_handle`].
@@ -216,31 +56,40 @@ impl fmt::Debug for Manager {
 }
 
 impl Manager {
-    /// Forks a manager, waits until it is ready, and opens a session with it.
+    /// Forks a manager, waits until it is ready, and opens a session with it. Each of these waits is
+    /// bounded by [`ManagerOptions::ready_timeout`].
     ///
     /// # Errors
-    /// [`Error::Spawn`], [`Error::NotReady`], [`Error::Session`] or [`Error::NoService`]; no
-    /// process is left behind.
+    /// [`Error::Spawn`], [`Error::NotReady`], [`Error::Session`] or [`Error::NoService`]. No process
+    /// is left behind.
     pub fn start(options: &ManagerOptions) -> Result<Self, Error> {
         let program = || options.program.clone();
         let forked = Instant::now();
         let process = Arc::new(Process::start(options)?);
         let ready = Instant::now();
-        let session = bootstrap::connect(process.socket()).map_err(|source| Error::Session {
-            program: program(),
-            source,
-        })?;
+        let session =
+            bootstrap::connect(process.socket(), options.ready_timeout).map_err(|source| {
+                // It said that it is ready and does not serve: there is nothing to wait for.
+                process.kill();
+                Error::Session {
+                    program: program(),
+                    source,
+                }
+            })?;
         let connected = Instant::now();
         let service = session
             .get_root()
             .and_then(rsbinder::SIBinder::into_interface);
         let service = service.map_err(|status| {
             session.close_session();
+            process.kill();
             Error::NoService {
                 program: program(),
                 status,
             }
         })?;
+        // The start has a bound. A call may take as long as the manager needs.
+        session.set_timeout(None);
         Ok(Self {
             process,
             session,
@@ -285,7 +134,7 @@ impl Manager {
         let vm = self
             .service
             .createVm(config, out.as_ref(), input.as_ref(), log.as_ref())
-            .map_err(|status| failed(&self.process, "createVm", status))?;
+            .map_err(|status| self.process.failed("createVm", status))?;
         VmInstance::new(vm, Arc::clone(&self.process))
     }
 
@@ -357,14 +206,4 @@ pub struct Ended {
     pub status: Option<ExitStatus>,
     /// The end of its log, if that was kept; see [`Stderr::Keep`].
     pub log: String,
-}
-
-/// The error for a call that did not succeed.
-pub(crate) fn failed(process: &Process, method: &'static str, status: Status) -> Error {
-    match status.transaction_error() {
-        StatusCode::DeadObject => Error::ManagerLost {
-            how: process.how_it_ended(),
-        },
-        _ => Error::Call(CallError { method, status }),
-    }
 }

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The manager's process for as long as a [`Manager`](crate::Manager) or a VM of it is there.
 
-use crate::Error;
+use crate::error::{CallError, Error};
 use crate::launch::Launched;
-use crate::manager::ManagerOptions;
+use crate::options::ManagerOptions;
+use rsbinder::{Status, StatusCode};
 use rustix::net::Shutdown;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
@@ -56,9 +57,24 @@ impl Process {
         status
     }
 
+    /// Kills the manager, which has no VM yet.
+    pub(crate) fn kill(&self) {
+        self.launched.exit.kill();
+    }
+
     /// How the manager ended, for an error's text, if it does so now.
     pub(crate) fn how_it_ended(&self) -> String {
         self.launched.how_it_ended()
+    }
+
+    /// The error for a call of `method` that was answered by `status`.
+    pub(crate) fn failed(&self, method: &'static str, status: Status) -> Error {
+        match status.transaction_error() {
+            StatusCode::DeadObject => Error::ManagerLost {
+                how: self.how_it_ended(),
+            },
+            _ => Error::Call(CallError { method, status }),
+        }
     }
 
     /// What the manager wrote, if that was kept.

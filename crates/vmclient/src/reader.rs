@@ -1,21 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
-//! A thread that reads a pipe until its end, or until it is no longer wanted.
+//! A thread that reads a pipe until its end, or until it is stopped.
 
-use crate::manager::LogHandler;
-use crate::{Error, thread};
-use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
+use crate::error::Error;
+use crate::options::LogHandler;
+use crate::thread;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
-use std::sync::Arc;
-use std::thread::JoinHandle;
+use stoppable::{Signal, StoppableThread};
+
+/// The end of the standard error text of a manager and of a console's output that is kept.
+pub const TAIL_BYTES: usize = 16 * 1024;
 
 /// The reading thread. Dropping it reads what the pipe holds at that moment and joins the thread,
 /// even if someone still has the pipe's other end.
 #[derive(Debug)]
 pub(crate) struct Reader {
-    stop: Arc<OwnedFd>,
-    thread: Option<JoinHandle<()>>,
+    _thread: StoppableThread,
 }
 
 impl Reader {
@@ -25,19 +27,16 @@ impl Reader {
         pipe: OwnedFd,
         take: impl FnMut(&[u8]) + Send + 'static,
     ) -> Result<Self, Error> {
-        let stop = eventfd(0, EventfdFlags::CLOEXEC).map_err(Error::system("make an eventfd"))?;
-        let stop = Arc::new(stop);
-        let seen = Arc::clone(&stop);
-        let thread = thread::start(name, move || read(&pipe, &seen, take))
-            .map_err(Error::system("start a reader thread"))?;
-        Ok(Self {
-            stop,
-            thread: Some(thread),
-        })
+        let thread = StoppableThread::start_with(
+            |run| thread::start(name, run),
+            move |stop| read(&pipe, stop, take),
+        )
+        .map_err(Error::system("cannot start a reader thread"))?;
+        Ok(Self { _thread: thread })
     }
 }
 
-fn read(pipe: &OwnedFd, stop: &OwnedFd, mut take: impl FnMut(&[u8])) {
+fn read(pipe: &OwnedFd, stop: &Signal, mut take: impl FnMut(&[u8])) {
     let mut chunk = [0u8; 4096];
     let mut stopping = false;
     loop {
@@ -67,17 +66,6 @@ fn read(pipe: &OwnedFd, stop: &OwnedFd, mut take: impl FnMut(&[u8])) {
             return;
         }
         stopping |= stopped;
-    }
-}
-
-impl Drop for Reader {
-    fn drop(&mut self) {
-        // Cannot fail: the counter is far from its maximum and the descriptor is ours.
-        let _ = rustix::io::write(&*self.stop, &1u64.to_ne_bytes());
-        if let Some(thread) = self.thread.take() {
-            // A panic there was reported by the panic hook; nothing is left to be done.
-            let _ = thread.join();
-        }
     }
 }
 
@@ -167,6 +155,7 @@ impl Drop for Lines {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::Arc;
 
     #[test]
     fn lines_come_whole_and_the_last_may_be_unfinished() {

@@ -231,7 +231,7 @@ fn detached_manager() {
     let detached = vmclient::spawn(&fake("works")).unwrap();
     let pid = rustix::process::Pid::from_raw(detached.process_id.try_into().unwrap()).unwrap();
     // It is served over the descriptor alone.
-    let session = bootstrap::connect(&detached.socket).unwrap();
+    let session = bootstrap::connect(&detached.socket, Duration::from_secs(60)).unwrap();
     session
         .get_root()
         .and_then(rsbinder::SIBinder::into_interface::<dyn IVirtualizationService>)
@@ -265,6 +265,7 @@ mod fake {
         let policy = Policy {
             connections: 8,
             threads: 2,
+            callbacks: 0,
             call_bytes: None,
             fds: true,
             reply_timeout: None,

@@ -13,20 +13,29 @@ pub struct Plan {
     pub name: String,
     /// A directory of the VM's own that goes with it, for what the VMM needs as a named file.
     pub directory: PathBuf,
+    /// The machine that the guest gets.
+    pub machine: Machine,
+    /// Where the guest's serial lines and consoles go.
+    pub consoles: Consoles,
+    /// How the guest reaches the host.
+    pub vsock: Vsock,
+    /// An opened TAP device for the guest's network.
+    pub tap: Option<OwnedFd>,
+    /// Devices of the host that the guest gets.
+    pub assigned: Option<Assigned>,
+}
+
+/// What a client says of its VM, checked: everything that does not depend on where the VM runs.
+#[derive(Debug)]
+pub struct Machine {
     /// What the VM starts with.
     pub boot: Boot,
-    /// Kernel parameters that the host adds to the client's, in order.
-    pub host_params: Vec<String>,
     /// Memory of the guest in MiB.
     pub memory_mib: NonZeroU32,
     /// Virtual CPUs.
     pub cpus: Cpus,
     /// Block devices in the order in which the guest numbers them.
     pub disks: Vec<Disk>,
-    /// Where the guest's serial lines and consoles go.
-    pub consoles: Consoles,
-    /// How the guest reaches the host.
-    pub vsock: Vsock,
     /// The guest's memory balloon.
     pub balloon: Balloon,
     /// Whether the guest's memory is protected from the host, and how it is started then.
@@ -43,12 +52,8 @@ pub struct Plan {
     pub gpu: Option<Gpu>,
     /// The guest's display.
     pub display: Option<Display>,
-    /// An opened TAP device for the guest's network.
-    pub tap: Option<OwnedFd>,
     /// Where the guest's input comes from, in order.
     pub inputs: Vec<Input>,
-    /// Devices of the host that the guest gets.
-    pub assigned: Option<Assigned>,
     /// The guest's sound card.
     pub audio: Option<Audio>,
     /// Whether the guest gets a USB controller.

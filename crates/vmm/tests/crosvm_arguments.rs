@@ -68,15 +68,27 @@ impl Files {
         Plan {
             name: "golden".into(),
             directory: self.directory.path().to_owned(),
-            boot: Boot::Kernel {
-                kernel: self.kernel(),
-                initrd: None,
-                params: String::new(),
+            machine: Machine {
+                boot: Boot::Kernel {
+                    kernel: self.kernel(),
+                    initrd: None,
+                    params: String::new(),
+                },
+                memory_mib: NonZeroU32::new(256).unwrap(),
+                cpus: Cpus::Count(NonZeroU32::MIN),
+                disks: Vec::new(),
+                balloon: Balloon::PageReporting,
+                protection: None,
+                gdb_port: None,
+                huge_pages: false,
+                boost_uclamp: false,
+                device_tree_overlay: None,
+                gpu: None,
+                display: None,
+                inputs: Vec::new(),
+                audio: None,
+                usb: false,
             },
-            host_params: Vec::new(),
-            memory_mib: NonZeroU32::new(256).unwrap(),
-            cpus: Cpus::Count(NonZeroU32::MIN),
-            disks: Vec::new(),
             consoles: Consoles {
                 console_out: self.fd("console"),
                 console_in: None,
@@ -89,19 +101,8 @@ impl Files {
                 vhost: self.fd("vhost-vsock"),
                 cid: 2048,
             },
-            balloon: Balloon::PageReporting,
-            protection: None,
-            gdb_port: None,
-            huge_pages: false,
-            boost_uclamp: false,
-            device_tree_overlay: None,
-            gpu: None,
-            display: None,
             tap: None,
-            inputs: Vec::new(),
             assigned: None,
-            audio: None,
-            usb: false,
         }
     }
 
@@ -297,28 +298,27 @@ fn a_vsock_device_in_a_process_of_its_own() {
         plan.vsock = Vsock::User {
             socket: files.fd("vsock-device"),
         };
-        plan.balloon = Balloon::Absent;
+        plan.machine.balloon = Balloon::Absent;
     });
 }
 
 #[test]
 fn a_kernel_with_everything() {
     golden("kernel", linux_x86(), |files, plan| {
-        plan.boot = Boot::Kernel {
+        plan.machine.boot = Boot::Kernel {
             kernel: files.kernel(),
             initrd: Some(files.file("initrd")),
             params: "console=hvc0 panic=-1".into(),
         };
-        plan.host_params = vec!["printk.devkmsg=on console=hvc0".into()];
-        plan.memory_mib = NonZeroU32::new(1024).unwrap();
-        plan.cpus = Cpus::Count(two_cpus());
+        plan.machine.memory_mib = NonZeroU32::new(1024).unwrap();
+        plan.machine.cpus = Cpus::Count(two_cpus());
     });
 }
 
 #[test]
 fn a_bootloader() {
     golden("bootloader", android_arm(), |files, plan| {
-        plan.boot = Boot::Bootloader {
+        plan.machine.boot = Boot::Bootloader {
             image: files.file("bootloader"),
             initrd: Some(files.file("initrd")),
             params: "a=b".into(),
@@ -328,7 +328,7 @@ fn a_bootloader() {
 
 #[test]
 fn cpus_like_the_host_on_both_processors() {
-    let change = |_: &mut Files, plan: &mut Plan| plan.cpus = Cpus::MatchHost(two_cpus());
+    let change = |_: &mut Files, plan: &mut Plan| plan.machine.cpus = Cpus::MatchHost(two_cpus());
     golden("match-host-arm64", linux_arm(), change);
     golden("match-host-x86", linux_x86(), change);
 }
@@ -340,7 +340,7 @@ fn whole_images() {
             image: files.file(role),
             writable,
         };
-        plan.disks = vec![image(files, "system", false), image(files, "data", true)];
+        plan.machine.disks = vec![image(files, "system", false), image(files, "data", true)];
     });
 }
 
@@ -356,7 +356,7 @@ fn disks_of_partitions() {
             image: files.file("between"),
             writable: false,
         };
-        plan.disks = vec![Disk::Partitions(first), image, Disk::Partitions(second)];
+        plan.machine.disks = vec![Disk::Partitions(first), image, Disk::Partitions(second)];
     });
 }
 
@@ -381,14 +381,14 @@ fn protected_vms() {
         }]
     };
     golden("protected", android_arm(), |files, plan| {
-        plan.protection = Some(Protection { firmware: None });
-        plan.disks = image(files);
+        plan.machine.protection = Some(Protection { firmware: None });
+        plan.machine.disks = image(files);
     });
     golden("protected-firmware", android_arm(), |files, plan| {
-        plan.protection = Some(Protection {
+        plan.machine.protection = Some(Protection {
             firmware: Some("/vendor/pvmfw.bin".into()),
         });
-        plan.disks = image(files);
+        plan.machine.disks = image(files);
         plan.consoles.ramdump = Some(files.fd("ramdump"));
     });
 }
@@ -396,40 +396,40 @@ fn protected_vms() {
 #[test]
 fn a_debugger() {
     golden("gdb", linux_x86(), |_, plan| {
-        plan.gdb_port = NonZeroU16::new(1234);
+        plan.machine.gdb_port = NonZeroU16::new(1234);
     });
 }
 
 #[test]
 fn graphics_on_both_systems() {
     let change = |_: &mut Files, plan: &mut Plan| {
-        plan.gpu = Some(some_gpu());
-        plan.display = Some(some_display());
+        plan.machine.gpu = Some(some_gpu());
+        plan.machine.display = Some(some_display());
     };
     golden("graphics-android", android_x86(), change);
     golden("graphics-linux", linux_x86(), change);
     golden("gpu-alone", linux_x86(), |_, plan| {
-        plan.gpu = Some(Gpu {
+        plan.machine.gpu = Some(Gpu {
             backend: Some("2d".into()),
             ..Gpu::default()
         });
     });
     golden("display-alone", android_arm(), |_, plan| {
-        plan.display = Some(some_display());
+        plan.machine.display = Some(some_display());
     });
 }
 
 #[test]
 fn input_devices() {
     golden("inputs", linux_x86(), |files, plan| {
-        plan.inputs = all_inputs(files);
+        plan.machine.inputs = all_inputs(files);
     });
 }
 
 #[test]
 fn sound() {
     golden("audio", android_arm(), |_, plan| {
-        plan.audio = Some(Audio {
+        plan.machine.audio = Some(Audio {
             microphone: true,
             speaker: false,
         });
@@ -439,7 +439,7 @@ fn sound() {
 #[test]
 fn devices_of_the_host() {
     golden("devices", android_arm(), |files, plan| {
-        plan.device_tree_overlay = Some(files.file("overlay"));
+        plan.machine.device_tree_overlay = Some(files.file("overlay"));
         plan.assigned = Some(some_devices(files));
     });
 }
@@ -447,14 +447,13 @@ fn devices_of_the_host() {
 #[test]
 fn everything_at_once() {
     golden("everything", android_arm(), |files, plan| {
-        plan.boot = Boot::Kernel {
+        plan.machine.boot = Boot::Kernel {
             kernel: files.kernel(),
             initrd: Some(files.file("initrd")),
             params: "androidboot.selinux=permissive".into(),
         };
-        plan.host_params = vec!["console=hvc0".into()];
-        plan.cpus = Cpus::MatchHost(two_cpus());
-        plan.disks = vec![
+        plan.machine.cpus = Cpus::MatchHost(two_cpus());
+        plan.machine.disks = vec![
             Disk::Image {
                 image: files.file("system"),
                 writable: false,
@@ -463,21 +462,21 @@ fn everything_at_once() {
         ];
         plan.consoles.console_in = Some(files.fd("input"));
         plan.consoles.ramdump = Some(files.fd("ramdump"));
-        plan.protection = Some(Protection { firmware: None });
-        plan.gdb_port = NonZeroU16::new(4321);
-        plan.huge_pages = true;
-        plan.boost_uclamp = true;
-        plan.device_tree_overlay = Some(files.file("overlay"));
-        plan.gpu = Some(some_gpu());
-        plan.display = Some(some_display());
+        plan.machine.protection = Some(Protection { firmware: None });
+        plan.machine.gdb_port = NonZeroU16::new(4321);
+        plan.machine.huge_pages = true;
+        plan.machine.boost_uclamp = true;
+        plan.machine.device_tree_overlay = Some(files.file("overlay"));
+        plan.machine.gpu = Some(some_gpu());
+        plan.machine.display = Some(some_display());
         plan.tap = Some(files.fd("tap"));
-        plan.inputs = all_inputs(files);
+        plan.machine.inputs = all_inputs(files);
         plan.assigned = Some(some_devices(files));
-        plan.audio = Some(Audio {
+        plan.machine.audio = Some(Audio {
             microphone: true,
             speaker: true,
         });
-        plan.usb = true;
+        plan.machine.usb = true;
     });
 }
 
@@ -495,24 +494,24 @@ fn refused(dialect: Dialect, words: &str, part: &str, change: impl FnOnce(&mut F
 #[test]
 fn what_is_missing_is_named() {
     refused(linux_x86(), EVERYTHING, "protectedVm", |_, plan| {
-        plan.protection = Some(Protection { firmware: None });
+        plan.machine.protection = Some(Protection { firmware: None });
     });
     refused(linux_x86(), EVERYTHING, "audioConfig", |_, plan| {
-        plan.audio = Some(Audio {
+        plan.machine.audio = Some(Audio {
             microphone: false,
             speaker: true,
         });
     });
     refused(linux_x86(), "--gpu", "gdbPort: ", |_, plan| {
-        plan.gdb_port = NonZeroU16::new(1);
+        plan.machine.gdb_port = NonZeroU16::new(1);
     });
     refused(linux_x86(), "--gdb", "--features gpu", |_, plan| {
-        plan.gpu = Some(Gpu::default());
+        plan.machine.gpu = Some(Gpu::default());
     });
     refused(linux_x86(), "--gdb", "--features gpu", |_, plan| {
-        plan.display = Some(some_display());
+        plan.machine.display = Some(some_display());
     });
     refused(linux_x86(), "", "disks[0].partitions", |files, plan| {
-        plan.disks = vec![Disk::Partitions(vec![partition(files, "a", 4096, false)])];
+        plan.machine.disks = vec![Disk::Partitions(vec![partition(files, "a", 4096, false)])];
     });
 }

@@ -32,14 +32,12 @@ fn listen(name: &'static str, port: u32, serve: Serve) -> Result<AcceptLoop> {
     let listener = VsockListener::bind(&VsockAddr::new(VMADDR_CID_ANY, port))
         .with_context(|| format!("listen on vsock port {port}"))?;
     let live = Arc::new(AtomicUsize::new(0));
-    let accept = AcceptLoop::start(name, listener, move |listener| {
-        let Ok((mut stream, _)) = listener.accept() else {
-            return;
-        };
+    let accept = AcceptLoop::start(name, name, listener, move |listener: &VsockListener| {
+        let (mut stream, _) = listener.accept()?;
         if live.fetch_add(1, Ordering::Relaxed) >= MOST {
             live.fetch_sub(1, Ordering::Relaxed);
             eprintln!("vm_demo_payload: {name}: more than {MOST} connections");
-            return;
+            return Ok(());
         }
         let leaving = Arc::clone(&live);
         let spawned = Builder::new().name(name.to_owned()).spawn(move || {
@@ -52,6 +50,7 @@ fn listen(name: &'static str, port: u32, serve: Serve) -> Result<AcceptLoop> {
             live.fetch_sub(1, Ordering::Relaxed);
             eprintln!("vm_demo_payload: {name}: no thread: {e}");
         }
+        Ok(())
     })?;
     Ok(accept)
 }

@@ -6,31 +6,17 @@ mod atoms;
 mod cids;
 mod directories;
 mod global;
-mod held;
 mod provider;
+mod resources;
 mod selection;
 mod vendor_image;
 
-use atoms::Atoms;
-use held::Held;
-pub use provider::{Attestation, Provider, Request};
-pub use selection::Selection;
+pub use provider::Full;
 
-use crate::capabilities::Capabilities;
-
-/// The program's name.
-pub const NAME: &str = "virtmgr";
-/// What it is for, in half a line.
-pub const ABOUT: &str = "manages the VMs of one client";
-/// All that it was built with.
-pub const CAPABILITIES: Capabilities = Capabilities::of_build(NAME);
-
-/// The global service lifts it, when the first VM is created.
-pub fn lift_memory_lock_limit() {}
+use crate::profile::NAME;
 
 /// The answer of a method that needs the global service, which does not run.
-#[must_use]
-pub fn no_global_service(method: &str) -> String {
+fn no_global_service(method: &str) -> String {
     format!(
         "{NAME} doesn't support {method} without the global virtualization service; start \
          virtualizationservice"

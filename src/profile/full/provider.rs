@@ -1,14 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Who may have a VM, and what makes it unique on the machine.
 
+use super::atoms::Atoms;
 use super::cids::{CIDS, Cids, is_taken, no_cid};
+use super::directories;
 use super::global::{Global, Internal};
-use super::{Atoms, CAPABILITIES, Held, NAME, directories};
+use super::resources::Resources;
+use super::selection::Selection;
+use crate::app_config::Platform;
+use crate::capabilities::Capabilities;
 use crate::client::Client;
 use crate::error::{Error, Kind};
 use crate::host::Host;
-use crate::profile::Wish;
+use crate::profile::{NAME, Profile};
 use crate::reports::Reports;
+use crate::requested::Requested;
 use crate::status::{failure, unsupported};
 use crate::vm::plan::Equipment;
 use crate::vm::{Context, VmDirectory, vhost};
@@ -25,68 +31,25 @@ use std::sync::Arc;
 const TRIES: usize = 5;
 
 /// What a VM has, apart from network and devices.
-type Parts = (Held, VmDirectory, Option<vhost::KernelVsock>);
+type Parts = (Resources, VmDirectory, Option<vhost::KernelVsock>);
 
 /// A VM that its client may create.
 #[derive(Debug)]
-pub struct Request {
+pub struct Grant {
     name: String,
 }
 
-impl Request {
-    /// Whether the client is on a partition of the vendor's; not known here.
-    #[must_use]
-    pub fn is_vendor(&self) -> bool {
-        false
-    }
-}
-
-/// Gives clients what they may have, each VM with a free CID.
+/// The program: gives clients what they may have, each VM with a free CID.
 #[derive(Debug)]
-pub struct Provider {
+pub struct Full {
+    selection: Selection,
     host: Host,
     client: Client,
     global: Arc<Global>,
     cids: Cids,
 }
 
-impl Provider {
-    /// The provider for `client`.
-    #[must_use]
-    pub fn new(host: Host, client: Client) -> Self {
-        Self {
-            global: Arc::new(Global::new(host.root().to_owned())),
-            host,
-            client,
-            cids: Cids::new(),
-        }
-    }
-
-    /// Whether the client may have this VM.
-    ///
-    /// # Errors
-    /// [`Kind::Security`] if it lacks a permission.
-    pub fn authorize(&self, wish: Wish<'_>) -> Result<Request, Error> {
-        self.check(Permission::Manage)?;
-        if wish.is_custom || wish.network {
-            self.check(Permission::Custom)?;
-        }
-        if wish.network {
-            self.check(Permission::Internet)?;
-        }
-        Ok(Request {
-            name: wish.name.to_owned(),
-        })
-    }
-
-    /// Whether the client may use this service.
-    ///
-    /// # Errors
-    /// SECURITY if not.
-    pub fn check_use(&self) -> BinderResult<()> {
-        self.check(Permission::Manage).map_err(|e| (&e).into())
-    }
-
+impl Full {
     fn check(&self, permission: Permission) -> Result<(), Error> {
         if self.client.uid() == 0 {
             return Ok(());
@@ -107,39 +70,6 @@ impl Provider {
         let policy =
             Policy::load(self.host.root()).map_err(|e| Error::failed("read the permissions", e))?;
         Authority::check(&policy, permission, &Caller::this_process()).map_err(denied)
-    }
-
-    /// A free CID and its directory, with the network and the devices that `config` wants.
-    ///
-    /// # Errors
-    /// If all CIDs are taken, or the global service does not give what is wanted.
-    pub fn context(
-        &self,
-        request: Request,
-        config: &VirtualMachineRawConfig,
-    ) -> Result<Context, Error> {
-        let name = request.name;
-        let global = match self.global.get()? {
-            Some(_) => self.global_parts(&name)?,
-            None => None,
-        };
-        let (mut held, directory, vsock) = match global {
-            Some(parts) => parts,
-            None => {
-                let (lock, directory, vsock) = self.cids.take(&self.host, &self.client, &name)?;
-                (Held::new(lock, None), directory, vsock)
-            }
-        };
-        let equipment = self.equip(&mut held, config)?;
-        Ok(Context {
-            name,
-            cid: held.cid(),
-            vsock,
-            directory,
-            equipment,
-            listing: held.listing(),
-            held: Box::new(held),
-        })
     }
 
     /// A CID and a directory of the global service's. A CID that is taken all the same is kept from
@@ -174,7 +104,11 @@ impl Provider {
             let directory = VmDirectory::adopt(Path::new(&path), cid, name, pid)?;
             match vhost::reserve(cid) {
                 Ok(vsock) => {
-                    return Ok(Some((Held::new(lock, Some(context)), directory, vsock)));
+                    return Ok(Some((
+                        Resources::new(lock, Some(context)),
+                        directory,
+                        vsock,
+                    )));
                 }
                 Err(e) if is_taken(&e) => taken.push(context),
                 Err(e) => return Err(e),
@@ -184,28 +118,94 @@ impl Provider {
     }
 
     /// The network and the devices that a VM wants.
-    fn equip(&self, held: &mut Held, config: &VirtualMachineRawConfig) -> Result<Equipment, Error> {
+    fn equip(
+        &self,
+        resources: &mut Resources,
+        config: &VirtualMachineRawConfig,
+    ) -> Result<Equipment, Error> {
         let mut equipment = Equipment::default();
         if !config.devices.is_empty() {
-            equipment.assigned = Some(held.devices(&self.global, &config.devices)?);
+            equipment.assigned = Some(resources.devices(&self.global, &config.devices)?);
         }
         if config.networkSupported {
-            equipment.tap = Some(held.network(&self.global)?);
+            equipment.tap = Some(resources.network(&self.global)?);
         }
         Ok(equipment)
     }
 
-    /// Who is told of creations, boots and ends.
-    #[must_use]
-    pub fn reports(&self) -> Arc<dyn Reports> {
+    fn check_instances(&self, method: &str) -> BinderResult<()> {
+        self.check_use()?;
+        built_with(Self::CAPABILITIES.llpvm_changes, method, "llpvm_changes")
+    }
+}
+
+impl Profile for Full {
+    const ABOUT: &'static str = "manages the VMs of one client";
+    const CAPABILITIES: Capabilities = Capabilities::of_build("virtmgr");
+    type Grant = Grant;
+
+    fn new(host: Host, client: Client) -> Self {
+        Self {
+            selection: Selection::new(&host),
+            global: Arc::new(Global::new(host.root().to_owned())),
+            host,
+            client,
+            cids: Cids::new(),
+        }
+    }
+
+    fn authorize(&self, requested: &Requested<'_>) -> Result<Grant, Error> {
+        self.check(Permission::Manage)?;
+        if requested.is_custom || requested.network {
+            self.check(Permission::Custom)?;
+        }
+        if requested.network {
+            self.check(Permission::Internet)?;
+        }
+        Ok(Grant {
+            name: requested.name.to_owned(),
+        })
+    }
+
+    fn check_use(&self) -> BinderResult<()> {
+        self.check(Permission::Manage).map_err(|e| (&e).into())
+    }
+
+    fn context(&self, grant: Grant, config: &VirtualMachineRawConfig) -> Result<Context, Error> {
+        let name = grant.name;
+        let global = match self.global.get()? {
+            Some(_) => self.global_parts(&name)?,
+            None => None,
+        };
+        let (mut resources, directory, vsock) = match global {
+            Some(parts) => parts,
+            None => {
+                let (lock, directory, vsock) = self.cids.take(&self.host, &self.client, &name)?;
+                (Resources::new(lock, None), directory, vsock)
+            }
+        };
+        let equipment = self.equip(&mut resources, config)?;
+        Ok(Context {
+            name,
+            cid: resources.cid(),
+            vsock,
+            directory,
+            equipment,
+            listing: resources.listing(),
+            resources: Box::new(resources),
+        })
+    }
+
+    fn platform(&self) -> &dyn Platform {
+        &self.selection
+    }
+
+    fn reports(&self) -> Arc<dyn Reports> {
         Arc::new(Atoms::new(Arc::clone(&self.global), self.client.uid()))
     }
 
     /// The global service's, which remembers it; without one, 64 random bytes.
-    ///
-    /// # Errors
-    /// If the service refuses, or the kernel gives no random bytes.
-    pub fn allocate_instance_id(&self) -> BinderResult<[u8; 64]> {
+    fn allocate_instance_id(&self) -> BinderResult<[u8; 64]> {
         self.check_instances("allocateInstanceId")?;
         if let Some(id) = self
             .global
@@ -222,45 +222,25 @@ impl Provider {
         Ok(id)
     }
 
-    /// Has the global service forget an instance.
-    ///
-    /// # Errors
-    /// UNSUPPORTED_OPERATION without it; what it answers.
-    pub fn remove_instance(&self, id: &[u8; 64]) -> BinderResult<()> {
+    fn remove_instance(&self, id: &[u8; 64]) -> BinderResult<()> {
         self.check_instances("removeVmInstance")?;
         self.global
             .call("removeVmInstance", |service| service.removeVmInstance(id))
     }
 
-    /// Has the global service take over an instance for the client.
-    ///
-    /// # Errors
-    /// UNSUPPORTED_OPERATION without it; what it answers.
-    pub fn claim_instance(&self, id: &[u8; 64]) -> BinderResult<()> {
+    fn claim_instance(&self, id: &[u8; 64]) -> BinderResult<()> {
         self.check_instances("claimVmInstance")?;
         self.global
             .call("claimVmInstance", |service| service.claimVmInstance(id))
     }
 
-    fn check_instances(&self, method: &str) -> BinderResult<()> {
-        self.check_use()?;
-        built_with(CAPABILITIES.llpvm_changes, method, "llpvm_changes")
-    }
-
-    /// Names of consoles are kept and listed.
-    ///
-    /// # Errors
-    /// None.
-    pub fn check_host_console_names() -> BinderResult<()> {
+    fn check_host_console_names() -> BinderResult<()> {
         Ok(())
     }
 
     /// The VMs that the global service knows; without it, those of this user and, for the superuser,
     /// of all users.
-    ///
-    /// # Errors
-    /// What the service answers.
-    pub fn debug_list_vms(&self) -> BinderResult<Vec<VirtualMachineDebugInfo>> {
+    fn debug_list_vms(&self) -> BinderResult<Vec<VirtualMachineDebugInfo>> {
         match self.global.try_call(|service| service.debugListVms())? {
             Some(vms) => Ok(vms),
             None => directories::list(&self.host).map_err(|e| (&e).into()),
@@ -268,14 +248,11 @@ impl Provider {
     }
 
     /// The devices that the global service can give to VMs; none without it.
-    ///
-    /// # Errors
-    /// UNSUPPORTED_OPERATION if this program was built without that; what the service answers.
-    pub fn assignable_devices(&self) -> BinderResult<Vec<AssignableDevice>> {
+    fn assignable_devices(&self) -> BinderResult<Vec<AssignableDevice>> {
         self.check(Permission::Custom)
             .map_err(|e| rsbinder::Status::from(&e))?;
         built_with(
-            CAPABILITIES.device_assignment,
+            Self::CAPABILITIES.device_assignment,
             "getAssignableDevices",
             "device_assignment",
         )?;
@@ -284,11 +261,7 @@ impl Provider {
         })
     }
 
-    /// Passed on to the global service.
-    ///
-    /// # Errors
-    /// UNSUPPORTED_OPERATION without it; what it answers.
-    pub fn enable_test_attestation(&self) -> BinderResult<()> {
+    fn enable_test_attestation(&self) -> BinderResult<()> {
         self.check(Permission::Custom)
             .map_err(|e| rsbinder::Status::from(&e))?;
         check_attestation("enableTestAttestation")?;
@@ -298,11 +271,8 @@ impl Provider {
     }
 
     /// What the global service says; without it there is none.
-    ///
-    /// # Errors
-    /// What the service answers.
-    pub fn is_remote_attestation_supported(&self) -> BinderResult<bool> {
-        if !CAPABILITIES.remote_attestation {
+    fn is_remote_attestation_supported(&self) -> BinderResult<bool> {
+        if !Self::CAPABILITIES.remote_attestation {
             return Ok(false);
         }
         let answer = self
@@ -311,31 +281,9 @@ impl Provider {
         Ok(answer.unwrap_or(false))
     }
 
-    /// How guests have themselves certified.
-    #[must_use]
-    pub fn attestation(&self) -> Attestation {
-        Attestation {
-            global: Arc::clone(&self.global),
-            uid: self.client.uid(),
-        }
-    }
-}
-
-/// How the guests of a client have themselves certified.
-#[derive(Debug, Clone)]
-pub struct Attestation {
-    global: Arc<Global>,
-    uid: u32,
-}
-
-impl Attestation {
-    /// Has the global service get a certificate for a guest's signing request.
-    ///
-    /// # Errors
-    /// UNSUPPORTED_OPERATION without it; what it answers.
-    pub fn request(&self, csr: &[u8], test_mode: bool) -> BinderResult<Vec<Certificate>> {
+    fn request_attestation(&self, csr: &[u8], test_mode: bool) -> BinderResult<Vec<Certificate>> {
         check_attestation("requestAttestation")?;
-        let uid = self.uid.cast_signed();
+        let uid = self.client.uid().cast_signed();
         self.global.call("requestAttestation", |service| {
             service.requestAttestation(csr, uid, test_mode)
         })
@@ -344,7 +292,7 @@ impl Attestation {
 
 fn check_attestation(method: &str) -> BinderResult<()> {
     built_with(
-        CAPABILITIES.remote_attestation,
+        Full::CAPABILITIES.remote_attestation,
         method,
         "remote_attestation",
     )

@@ -23,14 +23,13 @@ const PACKAGES: &str = "package_native";
 
 /// APEXes as they are active.
 #[derive(Debug)]
-pub struct Selection {
+pub(super) struct Selection {
     host: Host,
 }
 
 impl Selection {
     /// The selection on a host.
-    #[must_use]
-    pub fn new(host: &Host) -> Self {
+    pub(super) fn new(host: &Host) -> Self {
         Self { host: host.clone() }
     }
 

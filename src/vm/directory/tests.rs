@@ -4,6 +4,7 @@
 use super::note::{OWNER, owner_note, start_time};
 use super::*;
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 #[test]
 fn a_cid_is_held_until_its_directory_goes() {
@@ -53,12 +54,27 @@ fn a_claim_waits_for_a_manager_that_removes_leftovers() {
     flock(&remover, FlockOperation::LockExclusive).unwrap();
     std::thread::scope(|scope| {
         let claim = scope.spawn(|| VmDirectory::claim(base.path(), 100, "new", 1).map(drop));
-        // It either waits for the lock already, or will find the directory gone.
-        std::thread::yield_now();
+        expect_waiter(&remover);
         fs::remove_dir_all(&path).unwrap();
         drop(remover);
         claim.join().unwrap().unwrap();
     });
+}
+
+/// Waits until the kernel has someone waiting for the lock of `file`.
+fn expect_waiter(file: &File) {
+    let inode = format!(":{} ", file.metadata().unwrap().ino());
+    let end = Instant::now() + Duration::from_secs(60);
+    let is_waiting = || {
+        let locks = fs::read_to_string("/proc/locks").unwrap();
+        locks
+            .lines()
+            .any(|line| line.contains("-> FLOCK") && line.contains(&inode))
+    };
+    while !is_waiting() {
+        assert!(Instant::now() < end, "the claim does not wait for the lock");
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }
 
 #[test]

@@ -24,7 +24,7 @@ const TRUSTED: [&str; 7] = [
 /// Which partitions of a protected VM may come from anywhere, because its guest verifies or
 /// encrypts them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Exempt {
+pub enum LabelPolicy {
     /// Those of a raw config: its instance.
     Raw,
     /// Those of an app config: also its storage, and what the manager or the client made for it.
@@ -33,7 +33,7 @@ pub enum Exempt {
     Vendor,
 }
 
-impl Exempt {
+impl LabelPolicy {
     fn has(self, label: &str) -> bool {
         match self {
             Self::Vendor => true,
@@ -59,8 +59,8 @@ const EXTRA_IDSIG: &str = "extra-idsig-";
 ///
 /// # Errors
 /// [`Kind::Failure`], naming the field.
-pub(super) fn check(boot: &Boot, disks: &[Disk], exempt: Exempt) -> Result<(), Error> {
-    if exempt == Exempt::Vendor {
+pub(super) fn check(boot: &Boot, disks: &[Disk], policy: LabelPolicy) -> Result<(), Error> {
+    if policy == LabelPolicy::Vendor {
         return Ok(());
     }
     let (first, initrd) = match boot {
@@ -76,7 +76,7 @@ pub(super) fn check(boot: &Boot, disks: &[Disk], exempt: Exempt) -> Result<(), E
             continue;
         };
         for (index, partition) in partitions.iter().enumerate() {
-            if !exempt.has(&partition.label) {
+            if !policy.has(&partition.label) {
                 check_file(
                     &format!(
                         "disks[{number}].partitions[{index}].image ('{}')",
@@ -163,12 +163,12 @@ mod tests {
             ("microdroid-apk", false, false),
             ("microdroid-apex-0", false, false),
         ] {
-            assert_eq!(Exempt::Raw.has(label), raw, "{label}");
-            assert_eq!(Exempt::App.has(label), app, "{label}");
+            assert_eq!(LabelPolicy::Raw.has(label), raw, "{label}");
+            assert_eq!(LabelPolicy::App.has(label), app, "{label}");
         }
     }
 
-    /// Real labels, as only the superuser may write them.
+    /// Real labels, which only root may write.
     #[test]
     fn labels_decide_about_every_file() {
         let labelled = |name: &str| {
@@ -201,9 +201,9 @@ mod tests {
                 guid: None,
             }])]
         };
-        check(&boot(), &disk("extra-idsig-0"), Exempt::App).unwrap();
-        check(&boot(), &disk("extra-apk-0"), Exempt::Vendor).unwrap();
-        let error = check(&boot(), &disk("extra-apk-0"), Exempt::App).unwrap_err();
+        check(&boot(), &disk("extra-idsig-0"), LabelPolicy::App).unwrap();
+        check(&boot(), &disk("extra-apk-0"), LabelPolicy::Vendor).unwrap();
+        let error = check(&boot(), &disk("extra-apk-0"), LabelPolicy::App).unwrap_err();
         assert!(
             error
                 .to_string()

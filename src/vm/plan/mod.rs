@@ -7,24 +7,19 @@ mod disks;
 #[cfg(test)]
 mod feature_tests;
 mod labels;
-mod origin;
 
-pub use labels::Exempt;
-pub use origin::check as check_origin;
+pub use labels::LabelPolicy;
 
 use crate::capabilities::Capabilities;
 use crate::error::{Error, Kind};
 use crate::fd::{regular, stream};
 use crate::host::Hypervisor;
-use avf_aidl::service::{CpuTopology, VirtualMachineConfig, VirtualMachineRawConfig};
+use avf_aidl::service::{CpuTopology, VirtualMachineRawConfig};
 use rsbinder::ParcelFileDescriptor;
 use rustix::fs::OFlags;
-use std::fs::File;
 use std::num::{NonZeroU16, NonZeroU32};
 use std::os::fd::OwnedFd;
-use vmm::plan::{
-    Assigned, Audio, Balloon, Boot, ConsoleInput, Cpus, Disk, Display, Gpu, Input, Protection,
-};
+use vmm::plan::{Assigned, Balloon, Boot, ConsoleInput, Cpus, Disk, Machine, Protection};
 
 /// Memory of a guest whose config names none, in MiB.
 const DEFAULT_MEMORY_MIB: i32 = 256;
@@ -56,62 +51,23 @@ pub struct Equipment {
 /// A checked VM, before it has a CID.
 #[derive(Debug)]
 pub struct Draft {
-    /// What it starts with.
-    pub boot: Boot,
-    /// Memory in MiB.
-    pub memory_mib: NonZeroU32,
-    /// Virtual CPUs.
-    pub cpus: Cpus,
-    /// Disks in order.
-    pub disks: Vec<Disk>,
-    /// The memory balloon.
-    pub balloon: Balloon,
-    /// How a protected VM is started.
-    pub protection: Option<Protection>,
-    /// The port for a debugger.
-    pub gdb_port: Option<NonZeroU16>,
-    /// Whether memory should be in huge pages.
-    pub huge_pages: bool,
-    /// Whether virtual CPUs ask for the host's fastest.
-    pub boost_uclamp: bool,
-    /// The graphics processor.
-    pub gpu: Option<Gpu>,
-    /// The display.
-    pub display: Option<Display>,
-    /// Input devices in order.
-    pub inputs: Vec<Input>,
-    /// The sound card.
-    pub audio: Option<Audio>,
-    /// Whether there is a USB controller.
-    pub usb: bool,
-    /// Properties for the guest, as a device-tree overlay.
-    pub device_tree_overlay: Option<File>,
+    /// The machine that the guest gets.
+    pub machine: Machine,
+    /// The client's ends of its consoles.
+    pub consoles: ClientConsoles,
+}
+
+/// The client's ends of a guest's consoles.
+#[derive(Debug)]
+pub struct ClientConsoles {
+    /// Console output; logged if absent.
+    pub out: Option<OwnedFd>,
+    /// Console input; none if absent.
+    pub input: Option<OwnedFd>,
     /// Which device console input goes to.
-    pub console_input: ConsoleInput,
-    /// The client's descriptor for console output.
-    pub console_out: Option<OwnedFd>,
-    /// The client's descriptor for console input.
-    pub console_in: Option<OwnedFd>,
-    /// The client's descriptor for the guest's log.
-    pub os_log: Option<OwnedFd>,
-}
-
-/// The VM's name in `config`, for messages.
-#[must_use]
-pub fn name(config: &VirtualMachineConfig) -> &str {
-    match config {
-        VirtualMachineConfig::RawConfig(raw) => &raw.name,
-        VirtualMachineConfig::AppConfig(app) => &app.name,
-    }
-}
-
-/// The VM's name and instance id in `config`.
-#[must_use]
-pub fn identity(config: &VirtualMachineConfig) -> (&str, &[u8; 64]) {
-    match config {
-        VirtualMachineConfig::RawConfig(raw) => (&raw.name, &raw.instanceId),
-        VirtualMachineConfig::AppConfig(app) => (&app.name, &app.instanceId),
-    }
+    pub input_device: ConsoleInput,
+    /// The guest's log; logged if absent.
+    pub log: Option<OwnedFd>,
 }
 
 /// Refuses what this profile, or this host, cannot do, by the field's name.
@@ -149,7 +105,7 @@ pub fn check_features(
 }
 
 impl Draft {
-    /// Checks `config` and takes duplicates of its descriptors. `exempt` says which partitions may
+    /// Checks `config` and takes duplicates of its descriptors. `policy` says which partitions may
     /// come from anywhere.
     ///
     /// # Errors
@@ -159,7 +115,7 @@ impl Draft {
         config: &VirtualMachineRawConfig,
         files: ConsoleFiles<'_>,
         hypervisor: &Hypervisor,
-        exempt: Exempt,
+        policy: LabelPolicy,
     ) -> Result<Self, Error> {
         check_name(&config.name)?;
         check_platform_version(&config.platformVersion)?;
@@ -175,10 +131,10 @@ impl Draft {
             .map(|(index, image)| disks::disk(index, image))
             .collect::<Result<_, _>>()?;
         if config.protectedVm {
-            labels::check(&boot, &disks, exempt)?;
+            labels::check(&boot, &disks, policy)?;
         }
         let has_balloon = hypervisor.memory_reclaim && !config.noBalloon;
-        Ok(Self {
+        let machine = Machine {
             boot,
             memory_mib: memory(config.memoryMib)?,
             cpus: cpus(config.cpuTopology)?,
@@ -194,6 +150,7 @@ impl Draft {
             gdb_port,
             huge_pages: config.hugePages,
             boost_uclamp: config.boostUclamp,
+            device_tree_overlay: None,
             gpu: config.gpuConfig.as_ref().map(devices::gpu).transpose()?,
             display: config
                 .displayConfig
@@ -203,12 +160,14 @@ impl Draft {
             inputs: devices::inputs(&config.inputDevices)?,
             audio: config.audioConfig.as_ref().and_then(devices::audio),
             usb: config.usbConfig.as_ref().is_some_and(|usb| usb.controller),
-            device_tree_overlay: None,
-            console_input: console_input(config.consoleInputDevice.as_deref())?,
-            console_out: console("consoleOutFd", files.console_out, OFlags::WRONLY)?,
-            console_in: console("consoleInFd", files.console_in, OFlags::RDONLY)?,
-            os_log: console("osLogFd", files.os_log, OFlags::WRONLY)?,
-        })
+        };
+        let consoles = ClientConsoles {
+            out: console("consoleOutFd", files.console_out, OFlags::WRONLY)?,
+            input: console("consoleInFd", files.console_in, OFlags::RDONLY)?,
+            input_device: console_input(config.consoleInputDevice.as_deref())?,
+            log: console("osLogFd", files.os_log, OFlags::WRONLY)?,
+        };
+        Ok(Self { machine, consoles })
     }
 }
 

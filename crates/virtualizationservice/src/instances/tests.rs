@@ -42,8 +42,15 @@ fn nothing_is_kept_where_there_is_no_store_of_secrets() {
     let instances = Instances::new(None, SecretStore::none());
     let id = instances.allocate(APP).unwrap();
     instances.claim(&id, APP).unwrap();
+    // Had one of them noted whose the id is, another app could not claim it.
+    instances.claim(&id, APP + 1).unwrap();
     instances.remove(&id, APP).unwrap();
     instances.user_removed(0).unwrap();
+    // The same calls with a database: there the id is the first app's.
+    let directory = tempfile::tempdir().unwrap();
+    let keeping = open(directory.path());
+    keeping.claim(&id, APP).unwrap();
+    assert!(matches!(keeping.claim(&id, APP + 1), Err(Error::Foreign)));
 }
 
 #[test]

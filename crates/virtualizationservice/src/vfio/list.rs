@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The list of devices that VMs may be given: `/vendor/etc/avf/assignable_devices.xml`.
+//! The list of devices that may be assigned to VMs: `/vendor/etc/avf/assignable_devices.xml`.
 //!
 //! ```xml
 //! <devices>
@@ -7,37 +7,56 @@
 //! </devices>
 //! ```
 //!
-//! The three may be elements as well as attributes.
+//! The fields may also be child elements.
 
 use super::Error;
-use roxmltree::{Document, Node};
+use rustix::fs::{FileType, Mode, OFlags};
+use serde::Deserialize;
 use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::Path;
+use xml_list::{Fault, Form, Unknown, printable};
 
 /// The file.
 pub(crate) const FILE: &str = "/vendor/etc/avf/assignable_devices.xml";
 
-/// A device that VMs may be given.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Bytes of the list that are read at most.
+const MAX_LEN: u64 = 1 << 20;
+
+/// `kind` is for people; only the other two are used.
+const FORM: Form<'_> = Form {
+    root: "devices",
+    entry: "device",
+    fields: &["kind", "sysfs_path", "dtbo_label"],
+    required: &[],
+    unknown: Unknown::RefuseEntries,
+};
+
+/// A device that may be assigned to VMs.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(default)]
 pub(crate) struct Device {
     /// Its directory in sysfs, as the list has it.
+    #[serde(alias = "@sysfs_path")]
     pub(crate) sysfs_path: String,
     /// The label of its node in the device-tree overlay.
+    #[serde(alias = "@dtbo_label")]
     pub(crate) dtbo_label: String,
 }
 
-/// Reads the list below `root`. Entries that are missing from this machine, or there twice, are
-/// skipped with a warning; without the file there are none.
+/// Reads the list below `root`. Devices that this machine does not have, and repeated ones, are
+/// skipped with a warning. Without the file there are no devices.
 pub(crate) fn load(root: &Path) -> Result<Vec<Device>, Error> {
     let path = root.join(FILE.trim_start_matches('/'));
-    let text = match std::fs::read_to_string(&path) {
-        Ok(text) => text,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(source) => return Err(Error::io("read", &path, source)),
+    let bytes = match read(&path) {
+        Ok(bytes) => bytes,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(source) => return Err(Error::io("cannot read", &path, source)),
     };
-    let devices = parse(&text).map_err(|why| Error::List {
+    let devices = parse(&bytes).map_err(|fault| Error::List {
         path: path.clone(),
-        why,
+        why: fault.to_string(),
     })?;
     let (mut paths, mut labels) = (BTreeSet::new(), BTreeSet::new());
     Ok(devices
@@ -48,17 +67,20 @@ pub(crate) fn load(root: &Path) -> Result<Vec<Device>, Error> {
                 .exists();
             let is_new =
                 !paths.contains(&device.sysfs_path) && !labels.contains(&device.dtbo_label);
+            let shown = printable(&device.sysfs_path);
             if !is_there {
-                log::warn!("{}: no device {}", path.display(), device.sysfs_path);
+                log::warn!(
+                    "{}: this machine has no device {shown}; the entry is ignored",
+                    path.display()
+                );
             } else if is_new {
                 paths.insert(device.sysfs_path.clone());
                 labels.insert(device.dtbo_label.clone());
             } else {
                 log::warn!(
-                    "{}: {} or its label {} is there twice",
+                    "{}: device {shown} or its label {} is listed twice; the second entry is ignored",
                     path.display(),
-                    device.sysfs_path,
-                    device.dtbo_label
+                    printable(&device.dtbo_label)
                 );
             }
             is_there && is_new
@@ -66,52 +88,62 @@ pub(crate) fn load(root: &Path) -> Result<Vec<Device>, Error> {
         .collect())
 }
 
-fn parse(text: &str) -> Result<Vec<Device>, String> {
-    let document = Document::parse(text).map_err(|e| e.to_string())?;
-    let root = document.root_element();
-    let at = |node: Node<'_, '_>| document.text_pos_at(node.range().start);
-    if root.tag_name().name() != "devices" {
-        return Err(format!("{}: the root element must be <devices>", at(root)));
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    // Without waiting for the other end of a FIFO.
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let file = rustix::fs::open(path, flags, Mode::empty())?;
+    let kind = FileType::from_raw_mode(rustix::fs::fstat(&file)?.st_mode);
+    if kind != FileType::RegularFile {
+        return Err(io::Error::other("it is not a regular file"));
     }
-    let elements = root.children().filter(Node::is_element);
-    elements
-        .map(|node| {
-            if node.tag_name().name() != "device" {
-                return Err(format!(
-                    "{}: <{}> is no <device>",
-                    at(node),
-                    node.tag_name().name()
-                ));
+    let mut bytes = Vec::new();
+    File::from(file).take(MAX_LEN + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MAX_LEN {
+        return Err(io::Error::other(format!(
+            "it is larger than {MAX_LEN} bytes"
+        )));
+    }
+    Ok(bytes)
+}
+
+fn parse(bytes: &[u8]) -> Result<Vec<Device>, Fault> {
+    let list = xml_list::read(bytes, &FORM)?;
+    if let Some(fault) = list.faults.into_iter().next() {
+        return Err(fault);
+    }
+    list.entries
+        .iter()
+        .map(|entry| {
+            if let Some(fault) = entry.faults.first() {
+                return Err(fault.clone());
             }
-            let value = |key| {
-                value(node, key).ok_or_else(|| format!("{}: <device> has no {key}", at(node)))
+            let fault = |message: String| Fault {
+                position: entry.position,
+                message,
             };
+            let device: Device = entry.read()?;
+            for (name, value) in [
+                ("sysfs_path", &device.sysfs_path),
+                ("dtbo_label", &device.dtbo_label),
+            ] {
+                if value.trim().is_empty() {
+                    return Err(fault(format!("<device> has no {name}; add one")));
+                }
+            }
             let device = Device {
-                sysfs_path: value("sysfs_path")?,
-                dtbo_label: value("dtbo_label")?,
+                sysfs_path: device.sysfs_path.trim().to_owned(),
+                dtbo_label: device.dtbo_label.trim().to_owned(),
             };
             if device.sysfs_path.starts_with("/sys/") && !device.sysfs_path.contains("/..") {
                 Ok(device)
             } else {
-                Err(format!(
-                    "{}: sysfs_path {} is not below /sys",
-                    at(node),
-                    device.sysfs_path
-                ))
+                Err(fault(format!(
+                    "sysfs_path {} is not below /sys",
+                    printable(&device.sysfs_path)
+                )))
             }
         })
         .collect()
-}
-
-/// The attribute or the only text of the element `key`.
-fn value(node: Node<'_, '_>, key: &str) -> Option<String> {
-    let element = || {
-        node.children()
-            .find(|child| child.has_tag_name(key))?
-            .text()
-    };
-    let text = node.attribute(key).or_else(element)?.trim();
-    (!text.is_empty()).then(|| text.to_owned())
 }
 
 #[cfg(test)]
@@ -157,7 +189,23 @@ mod tests {
         for (text, part) in [
             ("", "assignable_devices.xml"),
             ("<device/>", "1:1: the root element"),
-            ("<devices>\n<x/></devices>", "2:1: <x> is no <device>"),
+            (
+                "<devices>\n<x/></devices>",
+                "2:1: unknown element <x> in <devices>; only <device> may stand there",
+            ),
+            (
+                "<devices xmlns='a'/>",
+                "1:1: the root element is <devices> of namespace 'a'; it must be <devices> without",
+            ),
+            (
+                "<!DOCTYPE a [<!ENTITY b 'c'>]><devices/>",
+                "1:1: a DOCTYPE is refused",
+            ),
+            ("<devices/><devices/>", "1:11: not XML: "),
+            (
+                "<devices>\n<device sysfs_path='/sys/a' dtbo_label='a'>\n<dtbo_label>b</dtbo_label></device></devices>",
+                "3:1: <device> has 2 of dtbo_label; it needs exactly one",
+            ),
             (
                 r#"<devices><device sysfs_path="/sys/a"/></devices>"#,
                 "no dtbo_label",

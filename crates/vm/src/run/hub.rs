@@ -16,12 +16,12 @@ use crate::pipes::offer;
 use crate::signals::BrokenPipe;
 use crate::terminal::{RawTerminal, until_escape};
 use anyhow::{Context, Result};
-use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
+use stoppable::{Signal, StoppableThread};
 
 /// What the thread works with.
 #[derive(Debug)]
@@ -53,50 +53,25 @@ pub(super) struct Remains {
 /// The running thread. Dropping it has it read what is still there and joins it.
 #[derive(Debug)]
 pub(super) struct Hub {
-    stop: Arc<OwnedFd>,
-    thread: Option<JoinHandle<Remains>>,
+    thread: StoppableThread<Remains>,
 }
 
 impl Hub {
     /// Starts the thread.
     pub(super) fn start(parts: Parts) -> Result<Self> {
-        let what = "start the thread for the console";
-        let stop = Arc::new(eventfd(0, EventfdFlags::CLOEXEC).context(what)?);
-        let seen = Arc::clone(&stop);
-        let thread = std::thread::Builder::new()
-            .name("console".to_owned())
-            .spawn(move || parts.run(&seen))
-            .context(what)?;
-        Ok(Self {
-            stop,
-            thread: Some(thread),
-        })
+        let thread = StoppableThread::start("console", move |stop| parts.run(stop))
+            .context("cannot start the thread for the console")?;
+        Ok(Self { thread })
     }
 
     /// Reads what is still there, ends, and returns what remains of it.
-    pub(super) fn finish(mut self) -> Remains {
-        self.join()
-    }
-
-    fn join(&mut self) -> Remains {
-        // Cannot fail: the counter is far from its maximum and the descriptor is ours.
-        let _ = rustix::io::write(&*self.stop, &1_u64.to_ne_bytes());
-        // A panic there was reported by the panic hook.
-        self.thread
-            .take()
-            .and_then(|thread| thread.join().ok())
-            .unwrap_or_default()
-    }
-}
-
-impl Drop for Hub {
-    fn drop(&mut self) {
-        self.join();
+    pub(super) fn finish(self) -> Remains {
+        self.thread.finish().unwrap_or_default()
     }
 }
 
 impl Parts {
-    fn run(self, stop: &OwnedFd) -> Remains {
+    fn run(self, stop: &Signal) -> Remains {
         let Self {
             progress,
             console: (console, mut console_sink),

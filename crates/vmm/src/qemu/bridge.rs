@@ -5,12 +5,11 @@
 //! such a console is a socket to QEMU, and a thread copies between that and the two.
 
 use crate::Error;
-use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::Arc;
-use std::thread::JoinHandle;
+use stoppable::{Signal, StoppableThread};
 
 /// Bytes that are under way in each direction: what a pipe with room takes at once.
 const CHUNK: usize = 4096;
@@ -24,8 +23,7 @@ const NOW: Timespec = Timespec {
 /// once, and joins the thread.
 #[derive(Debug)]
 pub(super) struct Bridge {
-    stop: Arc<OwnedFd>,
-    thread: Option<JoinHandle<()>>,
+    _thread: StoppableThread,
 }
 
 impl Bridge {
@@ -34,7 +32,7 @@ impl Bridge {
     /// # Errors
     /// If the socket or the thread cannot be made.
     pub(super) fn start(id: &str, out: OwnedFd, input: OwnedFd) -> Result<(Self, OwnedFd), Error> {
-        let io = |e: Errno| Error::io(format!("{id}: make a socket for its input"), e);
+        let io = |e: Errno| Error::io(format!("{id}: cannot make a socket for its input"), e);
         let (ours, theirs) = rustix::net::socketpair(
             AddressFamily::UNIX,
             SocketType::STREAM,
@@ -44,34 +42,15 @@ impl Bridge {
         .map_err(io)?;
         // Only ours: the flag is the open socket's, and each end is one.
         rustix::io::ioctl_fionbio(&ours, true).map_err(io)?;
-        let stop = Arc::new(eventfd(0, EventfdFlags::CLOEXEC).map_err(io)?);
-        let seen = Arc::clone(&stop);
         let mut copying = Copying {
             to_guest: Way::new(Some(input)),
             from_guest: Way::new(None),
             socket: Some(ours),
             out,
         };
-        let thread = std::thread::Builder::new()
-            .name(id.to_owned())
-            .spawn(move || copying.run(&seen))
-            .map_err(|e| Error::io(format!("{id}: start a thread for its input"), e))?;
-        let bridge = Self {
-            stop,
-            thread: Some(thread),
-        };
-        Ok((bridge, theirs))
-    }
-}
-
-impl Drop for Bridge {
-    fn drop(&mut self) {
-        // Cannot fail: the counter is far from its maximum and the descriptor is ours.
-        let _ = rustix::io::write(&*self.stop, &1_u64.to_ne_bytes());
-        if let Some(thread) = self.thread.take() {
-            // A panic there was reported by the panic hook; nothing is left to be done.
-            let _ = thread.join();
-        }
+        let thread = StoppableThread::start(id, move |stop| copying.run(stop))
+            .map_err(|e| Error::io(format!("{id}: cannot start a thread for its input"), e))?;
+        Ok((Self { _thread: thread }, theirs))
     }
 }
 
@@ -133,7 +112,7 @@ struct Copying {
 }
 
 impl Copying {
-    fn run(&mut self, stop: &OwnedFd) {
+    fn run(&mut self, stop: &Signal) {
         let mut is_stopping = false;
         loop {
             // What QEMU wrote last is handed on even if QEMU is gone.
@@ -222,6 +201,7 @@ mod tests {
     use std::fs::File;
     use std::io::{Read, Write};
     use std::os::unix::net::UnixStream;
+    use std::time::Duration;
 
     fn pipe() -> (File, File) {
         let (read, write) = pipe_with(PipeFlags::CLOEXEC).unwrap();
@@ -270,6 +250,10 @@ mod tests {
         let (input, _keys) = pipe();
         let (_bridge, qemu) = Bridge::start("hvc0", out.into(), input.into()).unwrap();
         drop(seen);
-        UnixStream::from(qemu).write_all(&[7; 1_000_000]).unwrap();
+        let mut qemu = UnixStream::from(qemu);
+        qemu.set_write_timeout(Some(Duration::from_secs(60)))
+            .unwrap();
+        qemu.write_all(&[7; 1_000_000])
+            .expect("the guest's output is not taken any more");
     }
 }

@@ -2,7 +2,6 @@
 //! The devices that most VMs do not have. Of those that crosvm has and QEMU has not, a plan is
 //! refused by the field's name.
 
-use super::args::escape;
 use crate::Error;
 use crate::launch::Launch;
 use crate::plan::{Boot, Input, InputKind, Plan};
@@ -10,7 +9,7 @@ use crate::plan::{Boot, Input, InputKind, Plan};
 /// Refuses what QEMU cannot do.
 pub(super) fn check(plan: &Plan) -> Result<(), Error> {
     let not_evdev = |input: &&Input| input.kind != InputKind::EvDev;
-    let (initrd, params) = match &plan.boot {
+    let (initrd, params) = match &plan.machine.boot {
         Boot::Kernel { .. } => (false, false),
         Boot::Bootloader { initrd, params, .. } => (initrd.is_some(), !params.is_empty()),
     };
@@ -24,15 +23,15 @@ pub(super) fn check(plan: &Plan) -> Result<(), Error> {
             "params with a bootloader: it hands them to kernels only; let the boot loader find them",
         ),
         (
-            plan.protection.is_some(),
+            plan.machine.protection.is_some(),
             "protectedVm: it has no protected VMs; use crosvm on a hypervisor that has them",
         ),
         (
-            plan.inputs.iter().find(not_evdev).is_some(),
+            plan.machine.inputs.iter().find(not_evdev).is_some(),
             "inputDevices: it has no device that is fed by a socket; give an evDev, or use crosvm",
         ),
         (
-            plan.audio.is_some(),
+            plan.machine.audio.is_some(),
             "audioConfig: sound needs a sound server of the host; use crosvm on Android",
         ),
         (
@@ -68,8 +67,7 @@ pub(super) fn add(launch: &mut Launch, plan: Rare) {
         launch.args(["-device", "virtio-net-pci,netdev=net"]);
     }
     for input in plan.inputs {
-        let fd = launch.pass(input.source);
-        let device = escape(&format!("/proc/self/fd/{fd}"));
+        let device = launch.pass_path(input.source);
         launch.args(["-device", &format!("virtio-input-host-pci,evdev={device}")]);
     }
     if plan.usb {

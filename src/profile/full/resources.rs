@@ -20,7 +20,7 @@ const TAP_SUFFIX: &str = "fixed";
 // Dropped in this order: the network and the devices, then the CID; its lock first, for the service
 // takes one that is locked for that of a VM that runs on.
 #[derive(Debug)]
-pub(super) struct Held {
+pub(super) struct Resources {
     tap: Option<Tap>,
     devices: Vec<Device>,
     lock: CidLock,
@@ -45,7 +45,7 @@ impl std::fmt::Debug for Device {
     }
 }
 
-impl Held {
+impl Resources {
     pub(super) fn new(lock: CidLock, context: Option<Strong<dyn IGlobalVmContext>>) -> Self {
         Self {
             tap: None,

@@ -6,18 +6,30 @@ use std::path::PathBuf;
 
 use crate::Partition;
 
-/// A place in a list. Places are ordered by file, line and column.
+/// A location in a list. Locations are ordered by file, line and column.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Place {
+pub struct Location {
     /// The list's path, with the root directory that it was read from.
     pub file: PathBuf,
-    /// The line, from 1. What concerns the whole file stands in line 1.
+    /// The line, from 1. A fault of the whole file is in line 1.
     pub line: u32,
     /// The column, in bytes from 1.
     pub column: u32,
 }
 
-impl fmt::Display for Place {
+impl Location {
+    /// The location of a fault of a whole file.
+    pub(crate) fn of_file(file: PathBuf) -> Self {
+        Self {
+            file,
+            line: 1,
+            column: 1,
+        }
+    }
+}
+
+/// Printed as `file:line`.
+impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.file.display(), self.line)
     }
@@ -26,15 +38,12 @@ impl fmt::Display for Place {
 /// Something wrong in a list. It is printed as `file:line: message`, on one line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
-    /// The list's path, with the root directory that it was read from.
-    pub file: PathBuf,
-    /// The line, from 1. What concerns the whole file stands in line 1.
-    pub line: u32,
-    /// The column, in bytes from 1.
-    pub column: u32,
+    /// Where it is.
+    pub location: Location,
     /// The partition that the list belongs to.
     pub partition: Partition,
-    /// The VM that the fault is of; `None` if it is not in an entry with one name.
+    /// The VM whose entry has the fault; `None` if it is outside of an entry, or the entry has no
+    /// name or several.
     pub vm: Option<String>,
     /// What is wrong, and what to do.
     pub message: String,
@@ -43,13 +52,10 @@ pub struct Fault {
 }
 
 impl Fault {
-    /// A fault that is not a warning, and of no VM.
-    pub(crate) fn new(place: Place, partition: Partition, message: String) -> Self {
-        let Place { file, line, column } = place;
+    /// An error that belongs to no VM.
+    pub(crate) fn new(location: Location, partition: Partition, message: String) -> Self {
         Self {
-            file,
-            line,
-            column,
+            location,
             partition,
             vm: None,
             message,
@@ -57,17 +63,12 @@ impl Fault {
         }
     }
 
-    /// A fault of a whole file.
+    /// An error of a whole file.
     pub(crate) fn of_file(file: PathBuf, partition: Partition, message: String) -> Self {
-        let place = Place {
-            file,
-            line: 1,
-            column: 1,
-        };
-        Self::new(place, partition, message)
+        Self::new(Location::of_file(file), partition, message)
     }
 
-    /// The same, as a fault of the VM `name`.
+    /// Assigns the fault to the VM `name`.
     pub(crate) fn of_vm(mut self, name: &str) -> Self {
         self.vm = Some(name.to_owned());
         self
@@ -75,16 +76,14 @@ impl Fault {
 
     /// Compares by partition, file, line and column.
     pub(crate) fn order(&self, other: &Self) -> std::cmp::Ordering {
-        let key = |fault: &Self| (fault.line, fault.column);
         self.partition
             .cmp(&other.partition)
-            .then_with(|| self.file.cmp(&other.file))
-            .then_with(|| key(self).cmp(&key(other)))
+            .then_with(|| self.location.cmp(&other.location))
     }
 }
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}: {}", self.file.display(), self.line, self.message)
+        write!(f, "{}: {}", self.location, self.message)
     }
 }

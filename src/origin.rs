@@ -5,8 +5,9 @@
 
 use crate::error::{Error, Kind};
 use crate::host::Host;
+use crate::requested::{Config, Requested};
 use avf_aidl::service::app_config::Payload;
-use avf_aidl::service::{VirtualMachineAppConfig, VirtualMachineConfig, VirtualMachineRawConfig};
+use avf_aidl::service::{VirtualMachineAppConfig, VirtualMachineRawConfig};
 use microdroid::INSTANCE_PARTITION;
 use rsbinder::ParcelFileDescriptor;
 use std::os::fd::AsRawFd;
@@ -21,11 +22,11 @@ const SHARED: &str = "vendor/etc/avf/microdroid/microdroid_vendor.img";
 ///
 /// # Errors
 /// [`Kind::Failure`], naming field and file.
-pub fn check(config: &VirtualMachineConfig, host: &Host, is_vendor: bool) -> Result<(), Error> {
+pub fn check(requested: &Requested<'_>, host: &Host, is_vendor: bool) -> Result<(), Error> {
     let mut files = Vec::new();
-    match config {
-        VirtualMachineConfig::RawConfig(raw) => of_raw(raw, &mut files),
-        VirtualMachineConfig::AppConfig(app) => of_app(app, &mut files),
+    match requested.config {
+        Config::Raw(raw) => of_raw(raw, &mut files),
+        Config::App(app) => of_app(app, &mut files),
     }
     for (field, fd) in files {
         let link = format!("/proc/self/fd/{}", fd.as_ref().as_raw_fd());

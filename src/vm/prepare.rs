@@ -4,10 +4,10 @@
 
 use crate::error::Error;
 use crate::vm::control_socket::ControlSocket;
-use crate::vm::device::{self, HostSide, Route};
 use crate::vm::output::LineLog;
 use crate::vm::plan::Draft;
 use crate::vm::ramdump::Ramdump;
+use crate::vm::vsock::{self, HostSide, Route};
 use crate::vm::{Context, RunOptions};
 use log_file::LogFile;
 use rustix::pipe::{PipeFlags, pipe_with};
@@ -42,9 +42,10 @@ pub(super) fn prepare(
     vmm: &dyn Vmm,
     options: RunOptions,
 ) -> Result<(Unstarted, Route), Error> {
+    let Draft { machine, consoles } = draft;
     let cid = context.cid;
     let control = ControlSocket::listen(&context.directory)?;
-    let (vsock, route) = device::prepare(&context.directory, context.vsock.take())?;
+    let (vsock, route) = vsock::prepare(&context.directory, context.vsock.take())?;
     let (vsock, host_side) = vsock.split(cid);
     let mut logs = Vec::new();
     let directory = context.directory.path();
@@ -57,15 +58,15 @@ pub(super) fn prepare(
             Ok::<_, Error>(write)
         }
     };
-    let console_out = or_logged(draft.console_out, "Console", log_file::CONSOLE)?;
-    let log = or_logged(draft.os_log, "Log", log_file::LOG)?;
+    let console_out = or_logged(consoles.out, "Console", log_file::CONSOLE)?;
+    let log = or_logged(consoles.log, "Log", log_file::LOG)?;
     let (failure, failure_in) = pipe()?;
     let (ramdump, ramdump_in) = match &options.ramdump {
         None => (None, None),
         Some(to) => {
             let (read, write) = pipe()?;
             let directory = context.directory.path().to_owned();
-            let memory = draft.memory_mib.get();
+            let memory = machine.memory_mib.get();
             let ramdump = Ramdump::new(read, to.clone(), directory, memory);
             (Some(ramdump), Some(write))
         }
@@ -74,33 +75,18 @@ pub(super) fn prepare(
     let plan = Plan {
         name: context.name.clone(),
         directory: context.directory.path().to_owned(),
-        boot: draft.boot,
-        host_params: Vec::new(),
-        memory_mib: draft.memory_mib,
-        cpus: draft.cpus,
-        disks: draft.disks,
+        machine,
         consoles: Consoles {
             console_out,
-            console_in: draft.console_in,
-            console_input: draft.console_input,
+            console_in: consoles.input,
+            console_input: consoles.input_device,
             failure: failure_in,
             ramdump: ramdump_in,
             log,
         },
         vsock,
-        balloon: draft.balloon,
-        protection: draft.protection,
-        gdb_port: draft.gdb_port,
-        huge_pages: draft.huge_pages,
-        boost_uclamp: draft.boost_uclamp,
-        device_tree_overlay: draft.device_tree_overlay,
-        gpu: draft.gpu,
-        display: draft.display,
         tap: equipment.tap,
-        inputs: draft.inputs,
         assigned: equipment.assigned,
-        audio: draft.audio,
-        usb: draft.usb,
     };
     let prepared = vmm.prepare(plan)?;
     Ok((

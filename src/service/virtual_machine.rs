@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `IVirtualMachine`: a handle to one VM, which lives as long as its client holds the handle.
 
-use crate::profile::Provider;
+use crate::profile::{Chosen, Profile};
 use crate::status::logged;
 use crate::vm::Instance;
 use avf_aidl::service::{
@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 /// A handle to one VM. Dropping the client's own kills the VM.
 #[derive(Debug)]
-pub struct Machine {
+pub struct VirtualMachine {
     vm: Arc<Instance>,
     holder: Holder,
 }
@@ -26,7 +26,7 @@ enum Holder {
     Visitor,
 }
 
-impl Machine {
+impl VirtualMachine {
     /// The binder object for the client that created `vm`.
     #[must_use]
     pub fn binder(vm: Arc<Instance>) -> Strong<dyn IVirtualMachine> {
@@ -51,9 +51,9 @@ impl Machine {
     }
 }
 
-impl Interface for Machine {}
+impl Interface for VirtualMachine {}
 
-impl IVirtualMachine for Machine {
+impl IVirtualMachine for VirtualMachine {
     fn getCid(&self) -> BinderResult<i32> {
         Ok(self.vm.cid().cast_signed())
     }
@@ -104,7 +104,7 @@ impl IVirtualMachine for Machine {
     }
 
     fn setHostConsoleName(&self, pathname: &str) -> BinderResult<()> {
-        Provider::check_host_console_names()?;
+        Chosen::check_host_console_names()?;
         self.vm
             .set_host_console_name(pathname)
             .map_err(self.failed("setHostConsoleName"))
@@ -119,7 +119,7 @@ impl IVirtualMachine for Machine {
     }
 }
 
-impl Drop for Machine {
+impl Drop for VirtualMachine {
     fn drop(&mut self) {
         if self.holder == Holder::Creator {
             self.vm.kill();
