@@ -23,8 +23,8 @@ Examples:
   vm run-app app.apk app.idsig instance.img --instance-id-file id \
       --config-path assets/vm_config.json
   vm run-app app.apk app.idsig instance.img --instance-id-file id \
-      --payload-binary-name payload.so --storage storage.img --storage-size 64M \
-      --extra-apk more.apk --extra-idsig more.idsig
+      --payload-binary-name payload.so --extra-apk more.apk \
+      --extra-idsig more.idsig --storage storage.img --storage-size 64M
 
 See also: vm-run(1), vm-run-microdroid(1), vm-create-idsig(1), virtmgr(8)"#
 )]
