@@ -22,8 +22,6 @@ pub mod debug_policy;
 pub mod device_tree;
 pub mod error;
 mod fd;
-pub mod host;
-pub mod logger;
 pub mod origin;
 pub mod profile;
 pub mod reports;
@@ -34,6 +32,7 @@ pub mod start;
 pub mod status;
 pub mod vm;
 
+use host::{chain, logger, printable};
 use std::error::Error;
 use std::io;
 use std::process::ExitCode;
@@ -46,7 +45,11 @@ pub const NOT_PERMITTED: u8 = 77;
 /// [`NOT_PERMITTED`].
 #[must_use]
 pub fn run() -> ExitCode {
-    logger::install();
+    let level = match logger::level() {
+        Ok(level) => level,
+        Err(e) => return failed(&e),
+    };
+    logger::install(profile::NAME, level);
     let done = args::parse(std::env::args_os())
         .map_err(start::Error::from)
         .and_then(|command| match command {
@@ -64,15 +67,18 @@ pub fn run() -> ExitCode {
         });
     match done {
         Ok(()) => ExitCode::SUCCESS,
-        Err(e) => {
-            eprintln!("{}: {}", profile::NAME, status::chain(&e));
-            ExitCode::from(if is_for_want_of_permission(&e) {
-                NOT_PERMITTED
-            } else {
-                1
-            })
-        }
+        Err(e) => failed(&e),
     }
+}
+
+/// Says why the program ends, and gives the exit status that tells so.
+fn failed(error: &(dyn Error + 'static)) -> ExitCode {
+    eprintln!("{}: {}", profile::NAME, printable(&chain(error)));
+    ExitCode::from(if is_for_want_of_permission(error) {
+        NOT_PERMITTED
+    } else {
+        1
+    })
 }
 
 /// Ends a program that cannot do its work, with the reason.

@@ -3,13 +3,13 @@
 
 use crate::args::{ServeFds, VsockFds};
 use crate::client::Client;
-use crate::host::Host;
 use crate::profile::{Chosen, Profile};
 use crate::service::VirtualizationService;
 use crate::settings::Settings;
 use avf_rpc::bootstrap;
 use avf_rpc::server::{Policy, Server};
 use command_fds::inherited;
+use host::{Host, RootError};
 use rustix::fs::{FileType, OFlags};
 use rustix::net::{AddressFamily, SocketType};
 use std::io;
@@ -36,6 +36,9 @@ pub enum Error {
     /// A setting of the environment cannot be used.
     #[error(transparent)]
     Setting(#[from] crate::settings::Error),
+    /// The root directory cannot be used.
+    #[error(transparent)]
+    Root(#[from] &'static RootError),
     /// A step of the start failed.
     #[error("{what}")]
     System {
@@ -85,12 +88,13 @@ pub fn serve(fds: ServeFds) -> Result<(), Error> {
     let rpc = bootstrap_socket(fds.rpc_server)?;
     let ready = ready_pipe(fds.ready)?;
     let settings = Settings::of_process()?;
+    let host = Host::of_process()?;
     let client = Client::parent().map_err(|source| Error::System {
         what: "identify the client (the parent process)",
         source,
     })?;
     Chosen::lift_memory_lock_limit();
-    let service = VirtualizationService::new(Host::of_process(), settings, client);
+    let service = VirtualizationService::new(host, settings, client);
     let vms = service.vms();
     let server = Server::new(service.into_binder(), POLICY).map_err(|source| Error::Rpc {
         what: "make the RPC server",

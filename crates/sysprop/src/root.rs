@@ -12,13 +12,13 @@ pub const ROOT_VARIABLE: &str = "VIRTMGR_ROOT";
 /// `VIRTMGR_ROOT` names a directory that cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "cannot use {ROOT_VARIABLE}={}: {source}; name a directory that exists, or unset it",
+    "cannot use {ROOT_VARIABLE}={}: {answer}; name a directory that exists, or unset it",
     root.display()
 )]
 pub struct RootError {
     root: PathBuf,
-    /// The system's answer.
-    source: io::Error,
+    /// In the middle of the text, so it is not a source, which would repeat it.
+    answer: io::Error,
 }
 
 /// The root directory of this process: `VIRTMGR_ROOT` without links, or `/`.
@@ -52,9 +52,9 @@ fn find(variable: Option<&OsStr>, is_raised: bool) -> Result<PathBuf, RootError>
             Err(rustix::io::Errno::NOTDIR.into())
         }
     });
-    checked.map_err(|source| RootError {
+    checked.map_err(|answer| RootError {
         root: root.to_owned(),
-        source,
+        answer,
     })
 }
 
