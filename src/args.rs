@@ -17,6 +17,8 @@ pub enum Command {
     Serve(ServeFds),
     /// Be the vsock device of one VM: used by the manager itself.
     VsockDevice(VsockFds),
+    /// Supervise a VMM that is started through a script: used by the manager itself.
+    Supervise(Vec<OsString>),
 }
 
 /// The descriptors of `--rpc-server-fd` and `--ready-fd`.
@@ -107,6 +109,11 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, Error>
             }
             Long("ready-fd") => ready = Some(fd("--ready-fd", &parser.value().map_err(usage)?)?),
             Value(word) if word == VSOCK_DEVICE => return vsock_device(&mut parser),
+            Value(word) if word == vmm::supervise::COMMAND => {
+                return Ok(Command::Supervise(
+                    parser.raw_args().map_err(usage)?.collect(),
+                ));
+            }
             other => return Err(usage(other.unexpected())),
         }
     }

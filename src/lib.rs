@@ -22,8 +22,6 @@ pub mod debug_policy;
 pub mod device_tree;
 pub mod error;
 mod fd;
-pub mod host;
-pub mod logger;
 pub mod origin;
 pub mod profile;
 pub mod reports;
@@ -35,6 +33,7 @@ pub mod start;
 pub mod status;
 pub mod vm;
 
+use host::{chain, logger, printable};
 use std::error::Error;
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -47,9 +46,14 @@ pub const NOT_PERMITTED: u8 = 77;
 /// [`NOT_PERMITTED`].
 #[must_use]
 pub fn run() -> ExitCode {
-    logger::install();
+    let level = match logger::level() {
+        Ok(level) => level,
+        Err(e) => return failed(&e),
+    };
+    logger::install(profile::NAME, level);
     signals::ignore_file_size_limit();
-    let done = args::parse(std::env::args_os())
+    let success = |()| ExitCode::SUCCESS;
+    args::parse(std::env::args_os())
         .map_err(start::Error::from)
         .and_then(|command| match command {
             args::Command::Help => print(&args::help()),
@@ -60,17 +64,19 @@ pub fn run() -> ExitCode {
                 start::End::HungUp => ExitCode::SUCCESS,
                 start::End::Signalled(signal) => ExitCode::from(signal.exit_status()),
             }),
-            args::Command::VsockDevice(fds) => {
-                start::vsock_device(&fds).map(|()| ExitCode::SUCCESS)
-            }
-        });
-    done.unwrap_or_else(|e| {
-        say(&format!("{}: {}", profile::NAME, status::chain(&e)));
-        if is_for_want_of_permission(&e) {
-            ExitCode::from(NOT_PERMITTED)
-        } else {
-            ExitCode::FAILURE
-        }
+            args::Command::VsockDevice(fds) => start::vsock_device(&fds).map(success),
+            args::Command::Supervise(arguments) => start::supervise(arguments).map(success),
+        })
+        .unwrap_or_else(|e| failed(&e))
+}
+
+/// Says why the program ends, and gives the exit status that tells so.
+fn failed(error: &(dyn Error + 'static)) -> ExitCode {
+    say(&format!("{}: {}", profile::NAME, printable(&chain(error))));
+    ExitCode::from(if is_for_want_of_permission(error) {
+        NOT_PERMITTED
+    } else {
+        1
     })
 }
 

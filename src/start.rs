@@ -3,7 +3,6 @@
 
 use crate::args::{ServeFds, VsockFds};
 use crate::client::Client;
-use crate::host::Host;
 use crate::profile::{Chosen, Profile};
 use crate::service::VirtualizationService;
 use crate::settings::Settings;
@@ -11,6 +10,7 @@ use crate::signals::{self, Signal, Signals};
 use avf_rpc::bootstrap;
 use avf_rpc::server::{Policy, Server};
 use command_fds::inherited;
+use host::{Host, RootError};
 use rustix::fs::{FileType, OFlags};
 use rustix::net::{AddressFamily, SocketType};
 use std::io;
@@ -37,6 +37,9 @@ pub enum Error {
     /// A setting of the environment cannot be used.
     #[error(transparent)]
     Setting(#[from] crate::settings::Error),
+    /// The root directory cannot be used.
+    #[error(transparent)]
+    Root(#[from] &'static RootError),
     /// A step of the start failed.
     #[error("{what}")]
     System {
@@ -53,6 +56,9 @@ pub enum Error {
         /// The cause.
         source: avf_rpc::Error,
     },
+    /// A VMM's script could not be supervised.
+    #[error(transparent)]
+    Supervise(#[from] vmm::supervise::Error),
     /// The vsock device failed.
     #[error("vsock device of CID {cid}")]
     VsockDevice {
@@ -97,12 +103,13 @@ pub fn serve(fds: ServeFds) -> Result<End, Error> {
     let rpc = bootstrap_socket(fds.rpc_server)?;
     let ready = ready_pipe(fds.ready)?;
     let settings = Settings::of_process()?;
+    let host = Host::of_process()?;
     let client = Client::parent().map_err(|source| Error::System {
         what: "identify the client (the parent process)",
         source,
     })?;
     Chosen::lift_memory_lock_limit();
-    let service = VirtualizationService::new(Host::of_process(), settings, client);
+    let service = VirtualizationService::new(host, settings, client);
     let vms = service.vms();
     let server = Server::new(service.into_binder(), POLICY).map_err(|source| Error::Rpc {
         what: "make the RPC server",
@@ -151,6 +158,14 @@ pub fn vsock_device(fds: &VsockFds) -> Result<(), Error> {
         prefix: crate::vm::VSOCK_SOCKET.to_owned(),
     };
     vsock_device::run(config).map_err(|e| failed(e.into()))
+}
+
+/// Supervises a VMM that is started through a script, and ends as the script does.
+///
+/// # Errors
+/// If the script cannot be started.
+pub fn supervise(arguments: Vec<std::ffi::OsString>) -> Result<(), Error> {
+    vmm::supervise::exit_like(vmm::supervise::run(arguments)?)
 }
 
 /// Takes over every inherited descriptor and marks it close-on-exec.

@@ -67,15 +67,3 @@ impl Failure {
         format!("{}|{}", self.kind.reason(), self.message)
     }
 }
-
-/// An error's text with those of its sources.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(source) = next {
-        text.push_str(": ");
-        text.push_str(&source.to_string());
-        next = source.source();
-    }
-    text
-}

@@ -66,7 +66,7 @@ fn boot(report: &mut Report) -> Result<(), Failure> {
     if !options.noservice {
         report.connect(&uevents)?;
     }
-    // Only now is there someone to tell what is wrong with the parameters.
+    // From here on, wrong parameters can be reported to the host.
     let payload = options.payload?;
     let log = devices::log(&uevents)?;
     report.log_to(&log)?;

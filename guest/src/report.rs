@@ -3,8 +3,9 @@
 //! the manager for the host.
 
 use crate::devices::{CONSOLE, FAILURE, writer};
-use crate::failure::{Failure, Kind, chain};
+use crate::failure::{Failure, Kind};
 use crate::uevents::{PATIENCE, Uevents};
+use host::chain;
 use rustix::time::{ClockId, clock_gettime};
 use std::fs::File;
 use std::io::Write;

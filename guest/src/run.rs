@@ -13,7 +13,7 @@ use std::io::{self, Read};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-/// As shells have it: a process killed by signal N has the code 128 + N.
+/// As in shells, a process killed by signal N has the code 128 + N.
 const KILLED: i32 = 128;
 
 /// Runs `program` with its output in `log` until it ends; returns its exit code.

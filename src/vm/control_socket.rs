@@ -3,7 +3,7 @@
 //! list it, stop it, attach to it.
 //!
 //! It serves the VM's `IVirtualMachine` by RPC binder. The directory lets in only its owner and the
-//! superuser; the peer's user is asked for all the same.
+//! root; the peer's user is checked all the same.
 
 use crate::error::Error;
 use crate::vm::VmDirectory;
@@ -38,7 +38,7 @@ impl ControlSocket {
     pub(super) fn listen(directory: &VmDirectory) -> Result<Self, Error> {
         let listen = || {
             let listener = UnixListener::bind(directory.short_path(CONTROL_SOCKET))?;
-            // Who connects and goes again at once must not keep the VM's thread waiting.
+            // A peer that disconnects immediately must not block the VM's thread.
             listener.set_nonblocking(true)?;
             Ok(Self(listener))
         };
@@ -102,7 +102,7 @@ impl Controller {
         let peer = socket_peercred(&stream)?.uid;
         if !peer.is_root() && peer != rustix::process::geteuid() {
             return Err(io::Error::other(format!(
-                "user {} is neither this VM's nor the superuser",
+                "user {} is neither this VM's user nor root",
                 peer.as_raw()
             )));
         }

@@ -6,7 +6,6 @@
 
 use crate::error::{Error, Kind};
 use crate::reports;
-use crate::status::chain;
 use crate::vm::control_socket::Controller;
 use crate::vm::death::death_reason;
 use crate::vm::metrics::Metrics;
@@ -17,6 +16,7 @@ use crate::vm::vsock::{HostSide, VSOCK_SOCKET};
 use crate::vm::{Instance, RunOptions, VmDirectory};
 use avf_rpc::server::{Policy, Server};
 use avf_rpc::vsock::GuestServer;
+use host::chain;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::os::fd::AsFd;
 use std::sync::Arc;
@@ -152,7 +152,7 @@ impl Processes {
                 (Some(device), guest)
             }
         };
-        let vmm = prepared.launch.spawn()?;
+        let vmm = prepared.launch.spawn_supervised()?;
         log::debug!(
             "VM '{}' (CID {cid}): VMM executed, process {}",
             vm.name(),
@@ -275,6 +275,18 @@ impl Processes {
                 Event::Ending(ending) => {
                     self.ending.get_or_insert(ending);
                 }
+                Event::DiskFault(fault) => log::warn!(
+                    "VM '{}' (CID {}): {fault}; the guest is paused: {}, then run `vm resume {}`",
+                    vm.name(),
+                    vm.cid(),
+                    if fault.is_full {
+                        "make room for the disk's file"
+                    } else {
+                        "mend the disk"
+                    },
+                    vm.cid()
+                ),
+                Event::Paused | Event::Resumed => {}
                 Event::Closed => open = false,
             }
         }

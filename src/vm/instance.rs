@@ -52,7 +52,7 @@ struct Inner {
     kill: bool,
     /// Whether all is cleaned up and the clients know.
     finished: bool,
-    /// Who lists where the console can be had, until the VM is dead.
+    /// Lists where the console is, until the VM is dead.
     listing: Option<Arc<dyn Listing>>,
     /// When the VMM was started.
     executed: Option<Instant>,
@@ -297,10 +297,10 @@ impl Instance {
         Ok(self.control("setMemoryBalloon")?.set_balloon(wanted)?)
     }
 
-    /// Keeps where the console can be had, for those who list VMs.
+    /// Records where the console is, for programs that list VMs.
     ///
     /// # Errors
-    /// If it is no path that could be shown in a line.
+    /// If it is not a path that fits in a line.
     pub fn set_host_console_name(&self, path: &str) -> Result<(), Error> {
         if path.is_empty() || path.len() > MAX_CONSOLE_NAME || path.chars().any(char::is_control) {
             return Err(Error::invalid(format!(

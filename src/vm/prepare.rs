@@ -76,7 +76,6 @@ pub(super) fn prepare(
         name: context.name.clone(),
         directory: context.directory.path().to_owned(),
         machine,
-        host_params: Vec::new(),
         consoles: Consoles {
             console_out,
             console_in: consoles.input,

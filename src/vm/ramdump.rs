@@ -98,7 +98,7 @@ impl Ramdump {
         }
         let file = match &mut self.file {
             Some(file) => file,
-            // Most guests never crash: there is no file until one does.
+            // Most guests never crash, so the file is made when one does.
             None => {
                 let directory = self.to.kept.as_deref().unwrap_or(&self.directory);
                 self.file.insert(unnamed(directory)?)

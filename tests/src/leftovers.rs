@@ -79,7 +79,7 @@ pub fn processes(root: &Path) -> Vec<Process> {
             continue;
         };
         // A process that is not dumpable, as the vsock device, hides its environment from all but
-        // the superuser; its parent is found all the same.
+        // root; its parent is found all the same.
         let environ = fs::read(entry.path().join("environ")).unwrap_or_default();
         if environ
             .split(|byte| *byte == 0)

@@ -6,7 +6,7 @@ use std::fs;
 /// The proportional set size of process `pid`, in KiB: what would be free without it.
 ///
 /// # Panics
-/// If there is no such process.
+/// If the process does not exist.
 #[must_use]
 pub fn proportional_kib(pid: u32) -> u64 {
     let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap();

@@ -434,7 +434,7 @@ fn idsigs_are_made_of_signed_apks_only() {
         expect(
             refused(fd(&host.scratch().join("text")), target()),
             FAILED,
-            "no sound ZIP archive",
+            "not a valid ZIP archive",
         );
         // What was refused changed nothing.
         assert_eq!(fs::read(&idsig).unwrap(), content);

@@ -305,7 +305,7 @@ fn the_name_of_the_console() {
 #[test]
 fn a_guest_that_waits_for_its_debugger() {
     host::run("a_guest_that_waits_for_its_debugger", |host| {
-        // Free a moment ago: no better number can be had.
+        // Free a moment ago; there is no better way to choose one.
         let port = TcpListener::bind("127.0.0.1:0")
             .unwrap()
             .local_addr()

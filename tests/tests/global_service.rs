@@ -39,7 +39,7 @@ fn each_way(test: &str, client: impl Fn(&Host, Way)) {
     });
 }
 
-/// A manager of the superuser.
+/// A manager of root.
 fn of_root(host: &Host) -> Manager {
     host.manager("virtmgr")
 }

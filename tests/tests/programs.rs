@@ -53,6 +53,30 @@ fn the_early_program_has_no_trace_of_the_global_service() {
 }
 
 #[test]
+fn a_manager_refuses_a_wrong_environment() {
+    let Some(dist) = dist() else { return };
+    for program in ["virtmgr", "early_virtmgr"] {
+        for (name, value, error) in [
+            (
+                "VIRTMGR_LOG",
+                "verbose",
+                "cannot use VIRTMGR_LOG=verbose: it is not a level; ",
+            ),
+            (
+                "VIRTMGR_ROOT",
+                "/no/such",
+                "cannot use VIRTMGR_ROOT=/no/such: No such file or directory",
+            ),
+        ] {
+            let options = vmclient::ManagerOptions::new(dist.path(program)).env(name, value);
+            let failed = vmclient::Manager::start(&options).unwrap_err();
+            let text = format!("{:#}", anyhow::Error::new(failed));
+            assert!(text.contains(error), "{program}: {text}");
+        }
+    }
+}
+
+#[test]
 fn the_early_program_is_small_and_static() {
     let Some(dist) = dist() else { return };
     let path = dist.path("early_virtmgr");

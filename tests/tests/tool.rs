@@ -282,7 +282,7 @@ fn logs_are_kept_while_the_vm_lives() {
     let last = tool.success(&["logs", "-n", "1", "wordy"]);
     assert_eq!(last.lines().count(), 1);
     assert!(log.ends_with(&last), "{log:?} {last:?}");
-    // A reader that goes is no error.
+    // It is not an error that the reader goes.
     let mut follow = tool
         .command()
         .args(["logs", "-f", "wordy"])

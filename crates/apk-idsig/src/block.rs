@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The APK signing block, which stands in front of the central directory: its length in 64 bits,
-//! pairs of a number and a value behind their common length, the length once more, and a magic.
+//! pairs of a number and a value, each pair after its length, the length once more, and a magic.
 
 use crate::reader::Reader;
 use crate::signer::{self, ApkDigest, Scheme};
@@ -8,13 +8,13 @@ use crate::{Error, zip};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
-/// What ends the block.
+/// The magic at the block's end.
 const MAGIC: &[u8] = b"APK Sig Block 42";
 /// Bytes of the last length and the magic.
 const TRAILER: u64 = 24;
 /// Bytes of the first length, which the lengths do not count.
 const FIRST: u64 = 8;
-/// The longest block that is read: real ones have some kilobytes, their padding included.
+/// The longest block that is read. Real ones have some kilobytes, including their padding.
 const MOST: u64 = 16 << 20;
 
 /// The numbers of the schemes, strongest first. That of v3.1 is for newer SDKs only.
@@ -28,8 +28,8 @@ const SCHEMES: [(u32, Scheme); 3] = [
 /// ranges of SDKs, else of v2. The signature is not verified.
 ///
 /// # Errors
-/// If the APK cannot be read, is no archive, is not signed with one of these schemes, or its signing
-/// block does not fit together.
+/// If the APK cannot be read, is not an archive, is not signed with one of these schemes, or has a
+/// broken signing block.
 pub fn apk_digest(apk: &File, sdk: u32) -> Result<ApkDigest, Error> {
     let metadata = apk.metadata().map_err(Error::io("stat the APK"))?;
     if !metadata.is_file() {

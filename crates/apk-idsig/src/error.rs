@@ -12,24 +12,24 @@ pub enum Error {
     Io {
         /// What was being done.
         what: &'static str,
-        /// The system's answer.
+        /// The system error.
         source: io::Error,
     },
     /// A directory, pipe, device or the like.
     #[error("{0}: it must be a regular file")]
     NotRegular(&'static str),
-    /// No ZIP archive, or one that does not fit together.
-    #[error("the APK is no sound ZIP archive: {0}; build it again")]
+    /// Not a ZIP archive, or a broken one.
+    #[error("the APK is not a valid ZIP archive: {0}; build it again")]
     Zip(&'static str),
     /// There is no signing block, or none that has a signer.
     #[error(
         "the APK is not signed with APK signature scheme v2 or v3: {0}; sign it with apksigner"
     )]
     Unsigned(&'static str),
-    /// The signing block does not fit together.
+    /// The signing block is broken.
     #[error("the APK's signing block is broken: {0}; sign it again")]
     Block(&'static str),
-    /// No signature that is understood.
+    /// There is no signature of a known kind.
     #[error(
         "none of the signature algorithms {0:#x?} of the APK is known; sign it with RSA, ECDSA or DSA"
     )]
@@ -42,7 +42,7 @@ pub enum Error {
         /// That of the idsig.
         wanted: Vec<u8>,
     },
-    /// The file is no idsig.
+    /// The file is not an idsig.
     #[error("the idsig is broken: {0}; have it made again")]
     Idsig(&'static str),
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The file of APK signature scheme v4, little-endian throughout; "sized" values stand behind their
+//! The file of APK signature scheme v4. All numbers are little-endian; a "sized" value follows its
 //! length in 32 bits.
 //!
 //! | part | fields |
@@ -26,7 +26,7 @@ const MAX_TREE: u32 = 136 << 20;
 /// How the APK is hashed.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct HashingInfo {
-    /// What stands in front of each block when it is hashed.
+    /// The salt, hashed in front of each block.
     pub salt: Vec<u8>,
     /// The root of the tree.
     pub root: Vec<u8>,
@@ -237,7 +237,7 @@ pub fn update(apk: &File, idsig: &mut File, sdk: u32) -> Result<bool, Error> {
     idsig
         .rewind()
         .map_err(Error::io("go to the start of the idsig"))?;
-    // Whatever is there that is no idsig is replaced.
+    // Content that is not an idsig is replaced.
     if let Ok(found) = Idsig::read(&mut *idsig, true)
         && found.hashing == wanted.hashing
         && found.tree == wanted.tree

@@ -10,9 +10,9 @@
 //!
 //! - [`apk_digest`] finds the signing block of an APK and the digest in it.
 //! - [`HashTree`] is the Merkle tree of a file, computed on all cores without loading the file.
-//! - [`Idsig`] reads and writes the file format; [`update`] makes one for an APK, or leaves one alone
-//!   that fits.
-//! - [`Verified`] reads a file whose root hash is known, and believes nothing that it has not hashed.
+//! - [`Idsig`] reads and writes the file format; [`update`] makes one for an APK, or leaves a matching
+//!   one untouched.
+//! - [`Verified`] reads a file whose root hash is known, and returns only what it has hashed.
 //!
 //! An APK is read by position, so its descriptor's offset does not matter, and it may be hostile:
 //! every length in it is checked against what is there.

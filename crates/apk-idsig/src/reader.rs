@@ -32,13 +32,13 @@ impl<'a> Reader<'a> {
         Some(u64::from_le_bytes(self.bytes(8)?.try_into().ok()?))
     }
 
-    /// A value behind its length in 32 bits.
+    /// A value after its length in 32 bits.
     pub(crate) fn sized(&mut self) -> Option<Self> {
         let length = usize::try_from(self.u32()?).ok()?;
         self.bytes(length).map(Reader)
     }
 
-    /// A value behind its length in 64 bits.
+    /// A value after its length in 64 bits.
     pub(crate) fn long_sized(&mut self) -> Option<Self> {
         let length = usize::try_from(self.u64()?).ok()?;
         self.bytes(length).map(Reader)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Signers of the schemes v2, v3 and v3.1: what they say of the APK's digest. Signatures are not
-//! verified: who makes an idsig only says which APK it is for, and whoever runs the APK verifies it.
+//! verified: an idsig only says which APK it is for, and the guest that runs the APK verifies it.
 
 use crate::Error;
 use crate::reader::Reader;
@@ -132,7 +132,7 @@ pub(crate) fn digest(block: &[u8], scheme: Scheme, sdk: u32) -> Result<Option<Ap
     chosen.map(strongest).transpose()
 }
 
-/// The SDKs that a v3 signer is for: they stand behind its signed data.
+/// The SDKs that a v3 signer is for; they follow its signed data.
 fn sdks(mut signer: Reader<'_>) -> Option<(u32, u32)> {
     signer.sized()?;
     Some((signer.u32()?, signer.u32()?))

@@ -74,7 +74,7 @@ pub fn serve_until(
                 .map_err(|e| Error::io("cannot use the connection", std::io::Error::from(e)))
         }) {
             Ok(transport) => server.serve(Box::new(transport)),
-            Err(e) => dropped.warn(format_args!("bootstrap: connection dropped: {}", chain(&e))),
+            Err(e) => dropped.warn(format_args!("bootstrap: connection dropped: {}", e.line())),
         }
     }
 }
@@ -168,7 +168,7 @@ fn prepare(fd: &OwnedFd) -> Result<(), Error> {
 pub fn connect(socket: &OwnedFd, timeout: Duration) -> Result<RpcSession, Error> {
     let config = RpcClientConfig::new(WIRE_VERSION, || {
         let fd = send_connection(socket.as_fd()).map_err(|e| {
-            log::error!("{}", chain(&e));
+            log::error!("{}", e.line());
             rsbinder::StatusCode::DeadObject
         })?;
         let transport: Box<dyn RpcTransport> = Box::new(UnixTransport::from_owned_fd(fd)?);
@@ -214,16 +214,4 @@ fn send_connection(socket: BorrowedFd<'_>) -> Result<OwnedFd, Error> {
     )
     .map_err(|e| Error::io("cannot pass a connection over the bootstrap socket", e))?;
     Ok(ours)
-}
-
-/// An error and its causes in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        next = cause.source();
-    }
-    text
 }

@@ -38,6 +38,14 @@ pub enum Error {
 }
 
 impl Error {
+    /// The error with the system's answer, for a log.
+    pub(crate) fn line(&self) -> String {
+        match self {
+            Self::Io { what, source } => format!("{what}: {source}"),
+            _ => self.to_string(),
+        }
+    }
+
     /// Wraps an I/O error with what was being done.
     pub(crate) fn io(what: impl Into<String>, source: impl Into<io::Error>) -> Self {
         Self::Io {

@@ -33,7 +33,7 @@ pub enum Error {
         path: PathBuf,
         /// What can be done about it, with the punctuation before it; or nothing.
         remedy: &'static str,
-        /// The system's answer.
+        /// The system error.
         source: io::Error,
     },
     /// Something else than a file is there.
@@ -49,7 +49,7 @@ pub enum Error {
         cid: u32,
         /// The file.
         path: PathBuf,
-        /// The system's answer.
+        /// The system error.
         source: io::Error,
     },
 }

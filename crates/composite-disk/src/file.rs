@@ -130,6 +130,30 @@ impl Image {
 /// When `writable` and `file` is not open for reading and writing, when `file` is not open for
 /// reading, and when the system refuses to open it again.
 pub fn reopen(file: &File, writable: bool) -> Result<File, FileError> {
+    if has_right_mode(file, writable)? {
+        return file.try_clone().map_err(FileError::Read);
+    }
+    open_anew(file, writable)
+}
+
+/// As [`reopen`], but opens the file anew even if the descriptor fits, so that the result shares
+/// neither position, nor flags, nor locks with `file`. Only where the system forbids that, a fitting
+/// descriptor is duplicated. The second value tells whether the file was opened anew.
+///
+/// # Errors
+///
+/// The same as those of [`reopen`].
+pub fn open_own(file: &File, writable: bool) -> Result<(File, bool), FileError> {
+    let fits = has_right_mode(file, writable)?;
+    match open_anew(file, writable) {
+        Ok(file) => Ok((file, true)),
+        Err(_) if fits => Ok((file.try_clone().map_err(FileError::Read)?, false)),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether `file` is open for exactly what the partition needs; an error if it is open for less.
+fn has_right_mode(file: &File, writable: bool) -> Result<bool, FileError> {
     let flags = fcntl_getfl(file).map_err(|errno| FileError::Read(errno.into()))?;
     let mode = flags & OFlags::RWMODE;
     if flags.contains(OFlags::PATH) || mode == OFlags::WRONLY {
@@ -138,11 +162,13 @@ pub fn reopen(file: &File, writable: bool) -> Result<File, FileError> {
     if writable && mode != OFlags::RDWR {
         return Err(FileError::NotWritable);
     }
-
     let exact = writable == (mode == OFlags::RDWR);
-    if exact && !flags.intersects(OFlags::APPEND | OFlags::DIRECT) {
-        return file.try_clone().map_err(FileError::Read);
-    }
+    Ok(exact && !flags.intersects(OFlags::APPEND | OFlags::DIRECT))
+}
+
+fn open_anew(file: &File, writable: bool) -> Result<File, FileError> {
+    // A pipe's other end may never be opened, and opening a device may do more than that.
+    raw_size(file)?;
     OpenOptions::new()
         .read(true)
         .write(writable)

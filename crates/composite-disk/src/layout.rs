@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Which bytes of the disk come from where.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use thiserror::Error;
 use uuid::Uuid;
@@ -103,6 +103,18 @@ pub enum LayoutError {
     /// Two partitions share a label.
     #[error("two partitions are labelled {0:?}; rename one of them")]
     DuplicateLabel(String),
+    /// Two partitions share a unique GUID.
+    #[error(
+        "partitions {first:?} and {second:?} have the same GUID {guid}; give each its own, or none for a random one"
+    )]
+    DuplicateGuid {
+        /// The label of the first.
+        first: String,
+        /// The label of the second.
+        second: String,
+        /// The GUID.
+        guid: Uuid,
+    },
     /// A partition's file is empty.
     #[error("partition {0:?} is empty (0 bytes); give a file with at least one byte")]
     ZeroSize(String),
@@ -149,6 +161,7 @@ impl Layout {
             return Err(LayoutError::TooManyPartitions(partitions.len()));
         }
         let names = partition_names(partitions)?;
+        check_guids(partitions)?;
 
         let mut middle = Vec::new();
         let mut entries = Vec::new();
@@ -231,6 +244,23 @@ fn partition_names(partitions: &[Partition]) -> Result<Vec<Vec<u16>>, LayoutErro
         names.push(name);
     }
     Ok(names)
+}
+
+/// Refuses a GUID that two partitions have: programs find partitions by it.
+fn check_guids(partitions: &[Partition]) -> Result<(), LayoutError> {
+    let mut seen: HashMap<Uuid, &str> = HashMap::new();
+    for Partition { label, guid, .. } in partitions {
+        if let Some(guid) = *guid
+            && let Some(first) = seen.insert(guid, label)
+        {
+            return Err(LayoutError::DuplicateGuid {
+                first: first.to_owned(),
+                second: label.clone(),
+                guid,
+            });
+        }
+    }
+    Ok(())
 }
 
 /// The first byte after a partition that starts at `offset`, padding included.

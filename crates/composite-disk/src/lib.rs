@@ -13,7 +13,7 @@
 //! - [`composite()`] writes the file with which crosvm serves any list.
 //! - [`Image`] tells how large a partition's file is and refuses formats that are no partitions.
 //! - [`unfold`] says where the bytes of an Android sparse image are.
-//! - [`reopen`] gives a descriptor with exactly the access mode a partition needs.
+//! - [`reopen`] and [`open_own`] give a descriptor with exactly the access mode a partition needs.
 //!
 //! The table's bytes are written by this crate and not by a GPT crate: a VMM's disk has its first
 //! partition at sector 40, 33 sectors of backup at its very end behind 7 unused ones, and is never
@@ -30,7 +30,7 @@ mod sparse;
 mod vmdk;
 
 pub use composite::{Composite, CompositeError, CompositeFile, composite};
-pub use file::{FileError, Image, reopen};
+pub use file::{FileError, Image, open_own, reopen};
 pub use layout::{Access, Component, Layout, LayoutError, Partition, Source};
 pub use sparse::{Extent, ExtentContent, MAX_EXTENTS, unfold};
 pub use vmdk::{Vmdk, VmdkError, VmdkFile, vmdk};

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Android sparse images: files that leave out what a partition has of repeated or unimportant
-//! blocks. The format is that of `sparse_format.h` of Android's libsparse; all its numbers are
+//! Android sparse images: files that leave out repeated or unimportant blocks of a partition. The format is that of `sparse_format.h` of Android's libsparse; all its numbers are
 //! little-endian.
 //!
 //! | file header | bytes | chunk header | bytes |
@@ -110,7 +109,7 @@ impl Header {
             return broken("its chunk headers have less than 12 bytes");
         }
         if header.block == 0 || header.block % 4 != 0 {
-            return broken("its block size is no multiple of 4");
+            return broken("its block size is not a multiple of 4");
         }
         Ok(header)
     }
@@ -126,7 +125,7 @@ impl Header {
 ///
 /// # Errors
 ///
-/// When the file cannot be read, is no sparse image, or its parts do not fit together, and when it
+/// When the file cannot be read, is not a sparse image, or its parts do not fit together, and when it
 /// has more than [`MAX_EXTENTS`] parts.
 pub fn unfold(file: &File) -> Result<Vec<Extent>, FileError> {
     let length = file.metadata().map_err(FileError::Read)?.len();

@@ -67,7 +67,7 @@ pub enum VmdkError {
 /// `/dev/fdset/N`; QEMU takes a descriptor from such a set only if its access mode is the disk's
 /// (see [`reopen`](crate::reopen)).
 ///
-/// A file whose length is no multiple of 512 is named with its last sector in full; QEMU reads
+/// A file whose length is not a multiple of 512 is named with its last sector in full; QEMU reads
 /// zeros after the end of the file.
 ///
 /// # Errors

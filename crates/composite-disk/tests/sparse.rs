@@ -109,7 +109,7 @@ struct Head {
     chunks: u32,
 }
 
-/// An image with one changed head and these bytes behind it.
+/// An image with one changed head, followed by these bytes.
 fn image(change: impl FnOnce(&mut Head), rest: &[u8]) -> File {
     let mut head = Head {
         magic: 0xed26_ff3a,

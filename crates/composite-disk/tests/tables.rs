@@ -183,6 +183,20 @@ fn each_rule_has_its_error() {
         error(&[partition("a", 1, false), partition("a", 4096, true)]),
         LayoutError::DuplicateLabel("a".into())
     );
+    for guid in [Uuid::nil(), Uuid::from_u128(7)] {
+        let with_guid = |label| Partition {
+            guid: Some(guid),
+            ..partition(label, 4096, false)
+        };
+        assert_eq!(
+            error(&[with_guid("a"), partition("b", 1, false), with_guid("c")]),
+            LayoutError::DuplicateGuid {
+                first: "a".into(),
+                second: "c".into(),
+                guid,
+            }
+        );
+    }
     assert_eq!(
         error(&[partition("a", 0, false)]),
         LayoutError::ZeroSize("a".into())

@@ -57,7 +57,7 @@ impl ClientExecutable {
     ///
     /// [`Error::ClientDeleted`] and [`Error::ClientHidden`] if the executable's path does not lead
     /// to it any more, seen from this process; [`Error::ClientOutsideRoot`]; [`Error::Root`];
-    /// [`Error::ClientUnreadable`], also for what is no regular file.
+    /// [`Error::ClientUnreadable`], also if it is not a regular file.
     pub fn from_fd(file: OwnedFd, root: &Path) -> Result<Self, Error> {
         let called = path_of(&file)?;
         let unreadable = |errno: Errno| Error::ClientUnreadable {

@@ -31,10 +31,10 @@ pub fn old(path: &Path) -> PathBuf {
 /// Opens the file `path` in a VM's directory, to read what is there.
 ///
 /// The directory may be another user's, who could have put anything there: only a file is opened, no
-/// link is followed, and no pipe is waited for.
+/// link is followed, and a pipe does not block.
 ///
 /// # Errors
-/// If it cannot be opened; `InvalidInput` if it is no file.
+/// If it cannot be opened; `InvalidInput` if it is not a file.
 pub fn open(path: &Path) -> io::Result<File> {
     let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
     let file = OpenOptions::new()

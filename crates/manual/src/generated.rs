@@ -49,7 +49,7 @@ fn name(command: &Command) -> &str {
 fn page(command: &Command, parent: Option<&Command>, section: u8) -> Result<String> {
     let man = Man::new(command.clone()).section(section.to_string());
     // Written here, since the generator leaves an empty date out, and what follows takes its place.
-    // There is no date: nothing says when a command line was changed.
+    // No date: nothing records when a command line was changed.
     let mut out = format!(
         ".\\\" SPDX-License-Identifier: Apache-2.0\n\
          .TH {} {section} \"\" \"{}\" \"{MANUAL}\"\n",

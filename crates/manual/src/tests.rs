@@ -26,7 +26,7 @@ fn pages(files: &[PathBuf]) -> impl Iterator<Item = &PathBuf> {
     files.iter().filter(|file| file.starts_with("man"))
 }
 
-/// What the program printed, both of its outputs; none, with a note, if there is no such program.
+/// What the program printed on both outputs; none, with a note, if the program is missing.
 fn printed(command: &mut Command) -> Option<String> {
     match command.output() {
         Ok(output) => {

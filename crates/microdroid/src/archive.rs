@@ -8,20 +8,20 @@ use std::os::unix::fs::FileExt;
 /// The record at the end of a ZIP archive: its number and its length without a comment.
 const END_MAGIC: &[u8] = b"PK\x05\x06";
 const END_LEN: usize = 22;
-/// The longest comment, and the most that a partition has behind an archive.
+/// The longest comment, and the most bytes that a partition has after an archive.
 const MAX_TAIL: u64 = 0xffff + 4096 + END_LEN as u64;
 
-/// A file of an APK could not be had.
+/// A file of an APK cannot be read.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ArchiveError {
     /// Reading or writing failed.
     #[error("read the APK")]
     Io(#[from] io::Error),
-    /// It is no archive.
-    #[error("the APK is no sound ZIP archive")]
+    /// It is not an archive.
+    #[error("the APK is not a valid ZIP archive")]
     Zip(#[source] zip::result::ZipError),
-    /// There is no such file in it.
+    /// The archive has no such file.
     #[error("the APK has no file {name:?}")]
     Missing {
         /// The name.
@@ -122,7 +122,7 @@ pub fn extract(
         }
         Err(e) => return Err(ArchiveError::Zip(e)),
     };
-    // What the archive says of the size is not believed.
+    // The size in the archive is not trusted.
     let copied = io::copy(&mut (&mut file).take(most), &mut to)?;
     if copied == most && file.read(&mut [0])? > 0 {
         return Err(ArchiveError::TooLarge {
@@ -133,7 +133,7 @@ pub fn extract(
     Ok(())
 }
 
-/// Where the archive in `file` ends: behind its last record come zeros only.
+/// Where the archive in `file` ends: only zeros follow its last record.
 fn archive_length(file: &impl ReadAt) -> io::Result<u64> {
     let length = file.length()?;
     let start = length.saturating_sub(MAX_TAIL);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What a Microdroid VM gets from its host beside kernel and disks: which APEXes, what to run, and
-//! the metadata that describes both. Hosts write it, guests read it.
+//! What a Microdroid VM gets from its host besides kernel and disks: APEXes, payload, and the metadata
+//! that describes both. Hosts write it, guests read it.
 //!
 //! - [`apex`] reads the platform's list of APEXes and selects those of a VM.
 //! - [`metadata`] is the content of the partition [`METADATA_PARTITION`].

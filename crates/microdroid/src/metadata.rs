@@ -99,7 +99,7 @@ pub enum MetadataError {
     /// Reading failed, or the partition is too short.
     #[error("read the payload's metadata")]
     Read(#[from] std::io::Error),
-    /// The length is beyond all measure.
+    /// The length is over the limit.
     #[error("the payload's metadata claim to have {0} bytes; at most {MAX_LENGTH} are read")]
     Length(u32),
     /// The message cannot be understood.

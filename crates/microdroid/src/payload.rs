@@ -74,11 +74,11 @@ pub struct ExtraApk {
     pub path: String,
 }
 
-/// A payload's configuration is not one.
+/// The payload's configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PayloadError {
-    /// It is no JSON of the right form.
+    /// It is not JSON of the right form.
     #[error("line {}, column {}: {source}", source.line(), source.column())]
     Json {
         /// What is wrong, and where.

@@ -69,7 +69,7 @@ pub enum SegmentError {
         /// Its length.
         length: u64,
     },
-    /// The end of a segment is no file offset.
+    /// The end of a segment is not a valid file offset.
     #[error("segment {index} ends after byte {max}; make the disk smaller", max = i64::MAX)]
     TooLarge {
         /// Its place in the list, from 0.
@@ -77,7 +77,7 @@ pub enum SegmentError {
     },
 }
 
-/// Segments without gaps from byte 0.
+/// The segments, without gaps, from byte 0.
 pub(crate) struct Disk {
     segments: Vec<Segment>,
     /// For each segment, whether it was written to since it was last made durable.

@@ -26,7 +26,7 @@
 //!
 //! The client is not trusted: whatever it sends, the server neither panics nor touches a byte
 //! outside the segments, and its memory does not grow with what is asked of it. What makes no
-//! sense ends the connection, and the disk with it.
+//! sense ends the connection and the disk.
 //!
 //! Requests are answered one after another. The data of large ones are spliced between files and
 //! socket; see `transmission.rs`. A write to a socket whose other end is
@@ -84,7 +84,7 @@ pub enum DiskError {
     Setup {
         /// The disk's name.
         name: String,
-        /// What the system said.
+        /// The system error.
         #[source]
         source: io::Error,
     },
@@ -115,7 +115,7 @@ impl NbdDisk {
             source,
         };
         let (ours, theirs) = UnixStream::pair().map_err(setup)?;
-        // A smaller buffer than wished only costs speed.
+        // A smaller buffer than requested only costs speed.
         let _ = set_socket_send_buffer_size(&theirs, TO_SERVER);
         Ok((Self::serve(name, segments, ours)?, theirs.into()))
     }

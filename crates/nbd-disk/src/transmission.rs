@@ -33,7 +33,7 @@ const BUFFER_LEN: usize = pipe::CAPACITY;
 /// What is sent for, or written as, zeros.
 pub(crate) static ZEROS: [u8; 16 << 10] = [0; 16 << 10];
 
-/// Why a request is refused, and the failure behind it if the request itself was right.
+/// Why a request is refused, and the error that caused it if the request itself was right.
 #[derive(Debug)]
 pub(crate) struct Refusal {
     error: NbdError,

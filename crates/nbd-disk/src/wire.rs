@@ -59,7 +59,7 @@ pub(crate) enum Command {
     Other(u16),
 }
 
-/// A request as it came in; nothing of it is checked but its magic.
+/// A request as received; only its magic is checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Request {
     pub(crate) flags: u16,
@@ -70,7 +70,7 @@ pub(crate) struct Request {
 }
 
 impl Request {
-    /// `None` if the magic is wrong, after which nothing in the stream can be made sense of.
+    /// `None` if the magic is wrong; the rest of the stream cannot be interpreted then.
     pub(crate) fn parse(bytes: &[u8; REQUEST_LEN]) -> Option<Self> {
         let (magic, rest) = take::<4>(bytes)?;
         let (flags, rest) = take::<2>(rest)?;

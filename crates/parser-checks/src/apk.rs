@@ -58,7 +58,7 @@ pub(crate) mod signing_block {
             };
             algorithms.iter().flat_map(entry).collect()
         };
-        // Signed data and the digests in it; for v3 the range of SDKs behind them.
+        // Signed data and the digests in it; for v3 followed by the range of SDKs.
         let signer = |algorithms: &[(u32, usize)], sdks: &[u32]| {
             let mut bytes = sized(&sized(&entries(algorithms)));
             bytes.extend(sdks.iter().flat_map(|sdk| sdk.to_le_bytes()));

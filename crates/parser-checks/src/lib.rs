@@ -24,7 +24,7 @@ pub struct Target {
     pub name: &'static str,
     /// Parses the bytes and panics if the result breaks a rule of the parser's.
     pub check: fn(&[u8]),
-    /// Sound inputs, from which changed ones are made.
+    /// Valid inputs, from which changed ones are made.
     pub seeds: fn() -> Vec<Vec<u8>>,
 }
 

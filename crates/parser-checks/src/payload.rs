@@ -153,7 +153,7 @@ pub(crate) mod vbmeta {
         {
             assert_eq!(*parsed, read);
         }
-        // What is signed here by the key of a seed says what the seed says: no one else has it.
+        // Anything signed with a seed's key must equal the seed: nobody else has the key.
         if let Ok(parsed) = parsed
             && parsed.is_signed
         {

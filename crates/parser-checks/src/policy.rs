@@ -167,7 +167,7 @@ pub(crate) mod failure_text {
     pub(crate) fn check(data: &[u8]) {
         let text = String::from_utf8_lossy(data);
         if let Some(death) = from_failure_text(&text) {
-            // What stands behind the bar is for people only.
+            // The text after the bar is for people only.
             let word = text.split('|').next().unwrap();
             assert_eq!(from_failure_text(word), Some(death));
         }

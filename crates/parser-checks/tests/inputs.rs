@@ -45,7 +45,7 @@ fn what_was_mended_stays_so() {
     for entry in fs::read_dir(REGRESSIONS).into_iter().flatten() {
         let name = entry.unwrap().file_name();
         let known = parser_checks::target(name.to_str().unwrap()).is_some();
-        assert!(known, "regressions for {name:?}, which is no check");
+        assert!(known, "regressions for {name:?}, which is not a check");
     }
 }
 

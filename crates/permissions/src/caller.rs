@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Whom a question is about, and their groups.
+//! The caller of a permission check, and its groups.
 
 use std::io;
 use std::path::Path;
@@ -22,11 +22,11 @@ pub enum CallerError {
     Read {
         /// The process.
         pid: i32,
-        /// The system's answer.
+        /// The system error.
         source: io::Error,
     },
     /// The process number has been given to another user's process since.
-    #[error("process {pid} is not one of user {uid} any more")]
+    #[error("process {pid} does not belong to user {uid} any more")]
     Other {
         /// The process.
         pid: i32,

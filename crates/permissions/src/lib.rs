@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Who may do what with VMs.
+//! Permission checks for VMs.
 //!
 //! [`Authority`] is the question; [`Policy`] answers it by groups, [`Controller`] as Android does.
 #![forbid(unsafe_code)]
@@ -62,7 +62,7 @@ impl fmt::Display for Permission {
     }
 }
 
-/// A permission that someone has not.
+/// A permission is missing.
 #[derive(Debug, thiserror::Error)]
 #[error("{user} does not have the permission {permission}: {remedy}")]
 pub struct Denied {
@@ -70,18 +70,18 @@ pub struct Denied {
     pub user: String,
     /// Which permission.
     pub permission: Permission,
-    /// How it is got, or why it could not be found out.
+    /// How to get it, or why the check failed.
     pub remedy: String,
-    /// Why it could not be found out.
+    /// Why the check failed.
     #[source]
     pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
-/// Someone who knows who may what.
+/// Answers permission checks.
 pub trait Authority: Send + Sync + fmt::Debug {
-    /// Whether `caller` has `permission`. The superuser has all.
+    /// Whether `caller` has `permission`. Root has every permission.
     ///
     /// # Errors
-    /// [`Denied`] if not, or if it cannot be found out.
+    /// [`Denied`] if not, or if the check fails.
     fn check(&self, permission: Permission, caller: &Caller) -> Result<(), Denied>;
 }

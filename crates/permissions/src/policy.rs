@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Permissions by membership of groups.
+//! Permissions by membership in groups.
 
 use crate::groups;
 use crate::{Authority, Caller, Denied, Permission};
@@ -21,7 +21,7 @@ pub enum Error {
     Read {
         /// The file.
         path: PathBuf,
-        /// The system's answer.
+        /// The system error.
         source: io::Error,
     },
     /// It is not JSON.
@@ -32,7 +32,7 @@ pub enum Error {
         /// What is wrong, with line and column.
         source: serde_json::Error,
     },
-    /// It has a key that is no permission.
+    /// It has a key that is not a permission.
     #[error("{}: unknown key `{key}`; the nearest known key is `{nearest}`, all are: {}",
         path.display(), Permission::ALL.map(Permission::key).join(", "))]
     Key {
@@ -68,7 +68,7 @@ pub struct Policy {
 #[derive(Debug, Clone)]
 struct Group {
     name: String,
-    /// None if there is no such group on this host.
+    /// None if this host has no such group.
     id: Option<u32>,
 }
 

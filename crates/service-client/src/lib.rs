@@ -26,7 +26,7 @@ pub const SERVICE_NAME: &str = "android.system.virtualizationservice";
 pub const MAINTENANCE_NAME: &str = "android.system.virtualizationmaintenance";
 /// The service's socket, below the root directory.
 pub const SOCKET: &str = "run/virtualizationservice/service.sock";
-/// The socket of `IVirtualizationMaintenance`, below the root directory; for the superuser only.
+/// The socket of `IVirtualizationMaintenance`, below the root directory; for root only.
 pub const MAINTENANCE_SOCKET: &str = "run/virtualizationservice/maintenance.sock";
 
 /// How long the service may take over one answer on its socket. Binding devices to another driver is
@@ -46,7 +46,7 @@ pub enum Error {
     Forbidden {
         /// The socket.
         path: PathBuf,
-        /// The system's answer.
+        /// The system error.
         source: avf_rpc::Error,
     },
     /// The socket cannot be connected to for another reason, or does not speak RPC binder.
@@ -57,7 +57,7 @@ pub enum Error {
         /// What failed.
         source: avf_rpc::Error,
     },
-    /// What answers is something else.
+    /// Something else answers.
     #[error("{place} is not an IVirtualizationServiceInternal of this revision")]
     WrongInterface {
         /// Where.
@@ -77,7 +77,7 @@ pub enum Way {
 }
 
 /// A connection to the service, for as long as this or a clone of it lives. Over the socket, what the
-/// service has handed out goes with the connection, and so do the CIDs of contexts.
+/// service has given out is released with the connection, including the CIDs of contexts.
 #[derive(Clone)]
 pub struct Service {
     binder: Strong<dyn IVirtualizationServiceInternal>,

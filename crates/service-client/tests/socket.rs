@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What is at the socket's place, and is no service. The service itself is tested in its own crate.
+//! Something at the socket's path that is not the service. The service itself is tested in its own crate.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,

@@ -40,7 +40,9 @@ pub(crate) fn hashtrees(bytes: &[u8]) -> Result<Vec<Hashtree>, Error> {
             return Err(cut_off);
         };
         if length % 8 != 0 {
-            return Err(Error::Broken("a descriptor's length is no multiple of 8"));
+            return Err(Error::Broken(
+                "a descriptor's length is not a multiple of 8",
+            ));
         }
         if kind == HASHTREE {
             match hashtree(Bytes(content)) {

@@ -12,8 +12,8 @@
 //! | authentication block | hash and signature of header and auxiliary block |
 //! | auxiliary block | descriptors, the signer's public key |
 //!
-//! A structure that is not signed is taken, as its digest says nothing of who made the image in any
-//! case: whoever compares the digest decides that. One that is signed must be signed correctly with
+//! An unsigned structure is accepted: its digest never says who made the image; the code that compares
+//! the digest decides that. One that is signed must be signed correctly with
 //! the key in it, or it has been changed.
 #![forbid(unsafe_code)]
 
@@ -49,7 +49,7 @@ pub enum Error {
     /// There is none.
     #[error("the image has no verified-boot structure; add one with avbtool add_hashtree_footer")]
     Absent,
-    /// It does not fit together.
+    /// It is broken.
     #[error("the image's verified-boot structure is broken: {0}; make it again with avbtool")]
     Broken(&'static str),
     /// A version or an algorithm that is not known.

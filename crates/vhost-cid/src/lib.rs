@@ -30,7 +30,7 @@ pub enum Error {
     Refused {
         /// The CID.
         cid: u32,
-        /// The system's answer.
+        /// The system error.
         source: io::Error,
     },
 }

@@ -19,17 +19,17 @@ pub(crate) enum Error {
         /// The file.
         path: PathBuf,
     },
-    /// The file cannot be had.
+    /// The file cannot be opened.
     #[error("lock {}", path.display())]
     Io {
         /// The file.
         path: PathBuf,
-        /// The system's answer.
+        /// The system error.
         source: io::Error,
     },
 }
 
-/// Being the one, until this is dropped.
+/// The role of the one service, until this is dropped.
 #[derive(Debug)]
 pub(crate) struct Single {
     _file: File,

@@ -47,13 +47,13 @@ pub struct DebugArgs {
     /// Show the console on this terminal and type into it; Ctrl-] leaves it, and the VM runs on
     #[arg(short = 'c', long, conflicts_with_all = ["console", "console_in"])]
     pub attach: bool,
-    /// Write the console's output to FILE, - is standard output [default: standard output if that is no terminal]
+    /// Write the console's output to FILE, - is standard output [default: standard output if that is not a terminal]
     #[arg(long, value_name = "FILE")]
     pub console: Option<PathBuf>,
     /// Read the console's input from FILE, - is standard input [default: what `vm console` types]
     #[arg(long, value_name = "FILE")]
     pub console_in: Option<PathBuf>,
-    /// Write the guest's log to FILE, - is standard output [default: standard output if that is no terminal]
+    /// Write the guest's log to FILE, - is standard output [default: standard output if that is not a terminal]
     #[arg(long, value_name = "FILE")]
     pub log: Option<PathBuf>,
     /// Wait for a debugger (gdb) on this TCP port before the guest starts

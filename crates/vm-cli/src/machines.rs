@@ -45,7 +45,7 @@ pub struct StopArgs {
     /// The VMs: their CIDs or names
     #[arg(value_name = "VM", required_unless_present = "all")]
     pub vms: Vec<String>,
-    /// All VMs of this user, or, for the superuser, of all users
+    /// All VMs of this user, or, for root, of all users
     #[arg(short, long, conflicts_with = "vms")]
     pub all: bool,
     /// Which manager is asked.

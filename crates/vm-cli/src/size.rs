@@ -7,7 +7,7 @@ use std::str::FromStr;
 /// Factors of 1024, by the letter behind the number.
 const UNITS: [char; 4] = ['K', 'M', 'G', 'T'];
 
-/// A number of bytes. It is read with an optional K, M, G or T (and `iB` or `B`) behind it, each
+/// A number of bytes, with an optional suffix K, M, G or T (and `iB` or `B`), each
 /// 1024 times the one before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Size(u64);
@@ -32,9 +32,9 @@ impl Size {
     }
 }
 
-/// A text is no size.
+/// A text is not a size.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{problem}; write bytes, or a number with K, M, G or T behind it, such as 64M")]
+#[error("{problem}; write bytes, or a number with the suffix K, M, G or T, such as 64M")]
 pub struct SizeError {
     problem: &'static str,
 }

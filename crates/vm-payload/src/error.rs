@@ -44,7 +44,7 @@ pub enum Error {
     Listen {
         /// The port asked for.
         port: u32,
-        /// The system's answer.
+        /// The system error.
         source: io::Error,
     },
     /// A server could not be started.

@@ -13,7 +13,7 @@ use vmm::find::{Finder, Settings};
 pub(crate) fn parameter() -> Result<&'static str> {
     let is_crosvm = Finder::new(Settings::linux())
         .vmm()
-        .is_ok_and(|found| found.vmm.name() == "crosvm");
+        .is_ok_and(|found| found.program.is_crosvm());
     match Arch::HOST {
         Some(arch) => Ok(of(arch, is_crosvm)),
         None => bail!(

@@ -39,6 +39,10 @@ use vm_cli::{Cli, Command, EarlyCommand, size};
 #[must_use]
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
+    if let Err(error) = host::root() {
+        print_error(&error.into());
+        return ExitCode::FAILURE;
+    }
     let done = match &cli.command {
         Command::Run(args) => run::run(args, cli.verbose),
         Command::RunApp(args) => app::run_app(args, cli.verbose),

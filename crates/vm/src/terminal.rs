@@ -22,7 +22,7 @@ impl RawTerminal {
     /// Puts the terminal `fd` into raw mode.
     ///
     /// # Errors
-    /// If it is no terminal.
+    /// If it is not a terminal.
     pub(crate) fn enter(fd: impl AsFd) -> Result<Arc<Self>> {
         let what = "put the terminal into raw mode";
         let fd = fd.as_fd().try_clone_to_owned().context(what)?;

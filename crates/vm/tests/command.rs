@@ -153,6 +153,17 @@ fn entry(name: &str, cid: &str) -> String {
 }
 
 #[test]
+fn a_root_that_is_not_there_is_an_error() {
+    let (code, _, stderr) = outcome(vm().arg("list").env("VIRTMGR_ROOT", "/no/such"));
+    assert_eq!(code, 1);
+    assert_eq!(
+        stderr,
+        "error: cannot use VIRTMGR_ROOT=/no/such: No such file or directory (os error 2); \
+         name a directory that exists, or unset it\n"
+    );
+}
+
+#[test]
 fn good_lists_pass() {
     let list = format!(
         "<early_vms>{}{}</early_vms>",

@@ -2,7 +2,7 @@
 //! How a result crosses to C: a descriptor, or a negative number and a call of the callback.
 
 use crate::ErrorCallback;
-use std::error::Error;
+use host::chain;
 use std::ffi::{CString, c_int, c_void};
 use std::os::fd::{IntoRawFd, OwnedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -77,18 +77,6 @@ fn code(error: &vmclient::Error) -> c_int {
         _ => None,
     }
     .unwrap_or(libc::EIO)
-}
-
-/// The error and its causes in one line.
-fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text += ": ";
-        text += &error.to_string();
-        cause = error.source();
-    }
-    text
 }
 
 #[cfg(test)]

@@ -99,7 +99,7 @@ impl Watch {
         timeout: Option<Duration>,
         mut answer: impl FnMut(&Known) -> Option<T>,
     ) -> Option<T> {
-        // A time too far away to be expressed is no limit.
+        // A time too far away to express is not a limit.
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         let mut known = self.known();
         loop {

@@ -106,7 +106,7 @@ impl ManagerOptions {
     }
 
     /// A command that runs the manager, such as `strace -f -o FILE`: it is given the manager's
-    /// path and arguments behind its own, and must pass descriptors on.
+    /// path and arguments after its own, and must pass descriptors on.
     #[must_use]
     pub fn wrapper(mut self, command: impl IntoIterator<Item = impl Into<OsString>>) -> Self {
         self.wrapper = command.into_iter().map(Into::into).collect();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! A thread that reads a pipe until its end, or until it is no longer wanted.
+//! A thread that reads a pipe until its end, or until it is stopped.
 
 use crate::error::Error;
 use crate::options::LogHandler;

@@ -12,11 +12,19 @@ pub enum Acceleration {
     Emulation,
 }
 
+impl std::fmt::Display for Acceleration {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Kvm => "KVM",
+            Self::Emulation => "emulation",
+        })
+    }
+}
+
 /// KVM if it can really run an ordinary kernel here.
 ///
-/// That `/dev/kvm` can be opened does not prove it: on x86 there are hosts whose device makes VMs
-/// but whose CPU has no virtualization extension. So the CPU's flag is asked first, then the
-/// device for a VM.
+/// An open `/dev/kvm` does not prove it: some x86 hosts have a device that creates VMs and a CPU
+/// without the virtualization extension. So the CPU's flags are checked first, then a VM is created.
 #[must_use]
 pub fn detect() -> Acceleration {
     if cpu_can() && kvm().is_some_and(|kvm| can_create_vm(&kvm)) {
@@ -48,7 +56,7 @@ fn cpu_can() -> bool {
 
 #[cfg(not(target_arch = "x86_64"))]
 fn cpu_can() -> bool {
-    // No flag tells it elsewhere; making a VM does.
+    // Other processors have no such flag; creating a VM is the check.
     fs::exists("/dev/kvm").unwrap_or(false)
 }
 
@@ -63,7 +71,7 @@ fn can_create_vm(kvm: &File) -> bool {
     if fd < 0 {
         return false;
     }
-    // SAFETY: the ioctl has just made this descriptor, and no one else knows it.
+    // SAFETY: the ioctl has just made this descriptor, and nothing else owns it.
     drop(unsafe { OwnedFd::from_raw_fd(fd) });
     true
 }

@@ -5,11 +5,12 @@ use crate::Error;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
 use std::fs;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// The place of the guest's time in `/proc/PID/stat`, counted after the name, which ends with the
-/// last `)`: field 43 of proc(5), where the first after the name is field 3.
+/// The index of the guest's time in `/proc/PID/stat`, counted after the name, which ends with the
+/// last `)`: field 43 of proc(5), where the first after the name is field 3. The guest's time of
+/// the process's reaped children follows.
 const GUEST_TIME: usize = 40;
 
 /// How a process ended.
@@ -19,6 +20,44 @@ pub enum Exit {
     Code(i32),
     /// This signal killed it.
     Signal(i32),
+}
+
+impl std::fmt::Display for Exit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Code(code) => write!(f, "exit status {code}"),
+            Self::Signal(signal) => match signal_name(*signal) {
+                Some(name) => write!(f, "signal {name}"),
+                None => write!(f, "signal {signal}"),
+            },
+        }
+    }
+}
+
+/// The name of a signal that ends a process.
+#[must_use]
+pub fn signal_name(signal: i32) -> Option<&'static str> {
+    Some(match signal {
+        libc::SIGHUP => "SIGHUP",
+        libc::SIGINT => "SIGINT",
+        libc::SIGQUIT => "SIGQUIT",
+        libc::SIGILL => "SIGILL",
+        libc::SIGTRAP => "SIGTRAP",
+        libc::SIGABRT => "SIGABRT",
+        libc::SIGBUS => "SIGBUS",
+        libc::SIGFPE => "SIGFPE",
+        libc::SIGKILL => "SIGKILL",
+        libc::SIGUSR1 => "SIGUSR1",
+        libc::SIGSEGV => "SIGSEGV",
+        libc::SIGUSR2 => "SIGUSR2",
+        libc::SIGPIPE => "SIGPIPE",
+        libc::SIGALRM => "SIGALRM",
+        libc::SIGTERM => "SIGTERM",
+        libc::SIGXCPU => "SIGXCPU",
+        libc::SIGXFSZ => "SIGXFSZ",
+        libc::SIGSYS => "SIGSYS",
+        _ => return None,
+    })
 }
 
 /// What a process used in its life, all its threads together.
@@ -43,23 +82,69 @@ pub struct Ended {
     pub usage: Usage,
 }
 
+/// How a process is killed with everything that it started.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Kill {
+    /// The signal for the process: KILL, or TERM for a supervisor, which kills the rest itself.
+    pub(crate) signal: Signal,
+    /// Whether it leads a process group.
+    pub(crate) has_own_group: bool,
+}
+
+/// A process that has not been reaped. Its number, also as that of its process group, can belong to
+/// another process once it has been.
+#[derive(Debug)]
+struct Unreaped {
+    pid: Pid,
+    kill: Kill,
+}
+
+impl Unreaped {
+    /// Kills the process, and its process group unless a supervisor does that better.
+    fn kill(&self, pidfd: BorrowedFd<'_>) {
+        let sent = rustix::process::pidfd_send_signal(pidfd, self.kill.signal);
+        if let Err(e) = sent
+            && e != rustix::io::Errno::SRCH
+        {
+            log::error!("cannot kill process {}: {e}", self.pid);
+        }
+        if self.kill.signal == Signal::KILL {
+            self.kill_group();
+        }
+    }
+
+    fn kill_group(&self) {
+        if self.kill.has_own_group {
+            // It fails only if no process is left in the group.
+            let _ = rustix::process::kill_process_group(self.pid, Signal::KILL);
+        }
+    }
+}
+
+/// The process until it is reaped, shared by its owner and those who may kill it.
+type Shared = Arc<Mutex<Option<Unreaped>>>;
+
+fn lock(shared: &Shared) -> MutexGuard<'_, Option<Unreaped>> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// A running child. Dropping it kills and reaps it.
 #[derive(Debug)]
 pub struct Child {
     pid: Pid,
     pidfd: OwnedFd,
     stderr: OwnedFd,
-    reaped: AtomicBool,
+    unreaped: Shared,
 }
 
 impl Child {
     /// The child `pid`, which nobody else reaps.
-    pub(crate) fn new(pid: Pid, pidfd: OwnedFd, stderr: OwnedFd) -> Self {
+    pub(crate) fn new(pid: Pid, pidfd: OwnedFd, stderr: OwnedFd, kill: Kill) -> Self {
         Self {
             pid,
             pidfd,
             stderr,
-            reaped: AtomicBool::new(false),
+            unreaped: Arc::new(Mutex::new(Some(Unreaped { pid, kill }))),
         }
     }
 
@@ -81,15 +166,25 @@ impl Child {
         self.stderr.as_fd()
     }
 
-    /// A duplicate of the pidfd, for one who may have to kill the process from elsewhere.
+    /// A handle with which another thread can kill the process.
     ///
     /// # Errors
     /// If there is no descriptor left.
     pub fn killer(&self) -> Result<Killer, Error> {
-        self.pidfd
-            .try_clone()
-            .map(|pidfd| Killer { pidfd })
-            .map_err(|e| Error::io("duplicate a pidfd", e))
+        Ok(Killer {
+            pidfd: self
+                .pidfd
+                .try_clone()
+                .map_err(|e| Error::io("cannot duplicate a pidfd", e))?,
+            unreaped: Arc::clone(&self.unreaped),
+        })
+    }
+
+    /// Kills the process and what it has started. It has no effect on one that was reaped.
+    pub fn kill(&self) {
+        if let Some(unreaped) = &*lock(&self.unreaped) {
+            unreaped.kill(self.pidfd());
+        }
     }
 
     /// Blocks until the process has ended, and reaps it.
@@ -110,11 +205,11 @@ impl Child {
     }
 
     fn failed(&self, cause: impl Into<std::io::Error>) -> Error {
-        Error::io(format!("wait for process {}", self.pid()), cause)
+        Error::io(format!("cannot wait for process {}", self.pid()), cause)
     }
 
     fn reap(&self, options: WaitIdOptions) -> Result<Option<Ended>, Error> {
-        // Its last numbers can be read while it has ended and is not reaped.
+        // Its last figures can be read after it has ended and before it is reaped.
         let options = options | WaitIdOptions::NOWAIT;
         let exit = loop {
             match rustix::process::waitid(WaitId::PidFd(self.pidfd.as_fd()), options) {
@@ -133,8 +228,14 @@ impl Child {
             .ok()
             .and_then(|stat| guest_time(&stat))
             .unwrap_or_default();
+        let mut unreaped = lock(&self.unreaped);
+        // What it started goes with it, while its number is still its own.
+        if let Some(unreaped) = &*unreaped {
+            unreaped.kill_group();
+        }
         let usage = wait_for_usage(self.pid)?;
-        self.reaped.store(true, Ordering::Release);
+        *unreaped = None;
+        drop(unreaped);
         Ok(exit.map(|exit| Ended {
             exit,
             usage: Usage {
@@ -148,7 +249,9 @@ impl Child {
 /// The guest's time in a line of `/proc/PID/stat`.
 fn guest_time(stat: &str) -> Option<Duration> {
     let (_, fields) = stat.rsplit_once(')')?;
-    let ticks: u64 = fields.split_whitespace().nth(GUEST_TIME)?.parse().ok()?;
+    let mut fields = fields.split_whitespace().skip(GUEST_TIME);
+    let mut ticks = || fields.next()?.parse::<u64>().ok();
+    let ticks = ticks()?.saturating_add(ticks()?);
     let per_second = rustix::param::clock_ticks_per_second();
     Some(Duration::from_millis(
         ticks.saturating_mul(1000).checked_div(per_second)?,
@@ -169,7 +272,7 @@ fn wait_for_usage(pid: Pid) -> Result<Usage, Error> {
         }
         let error = std::io::Error::last_os_error();
         if error.kind() != std::io::ErrorKind::Interrupted {
-            return Err(Error::io(format!("wait for process {pid}"), error));
+            return Err(Error::io(format!("cannot wait for process {pid}"), error));
         }
     }
     let time = |time: libc::timeval| {
@@ -186,8 +289,8 @@ fn wait_for_usage(pid: Pid) -> Result<Usage, Error> {
 
 impl Drop for Child {
     fn drop(&mut self) {
-        if !*self.reaped.get_mut() {
-            let _ = rustix::process::pidfd_send_signal(&self.pidfd, Signal::KILL);
+        self.kill();
+        if lock(&self.unreaped).is_some() {
             let _ = self.wait();
         }
     }
@@ -197,15 +300,14 @@ impl Drop for Child {
 #[derive(Debug)]
 pub struct Killer {
     pidfd: OwnedFd,
+    unreaped: Shared,
 }
 
 impl Killer {
-    /// Kills the process. It has no effect on one that has ended.
+    /// Kills the process and what it has started. It has no effect on one that was reaped.
     pub fn kill(&self) {
-        if let Err(e) = rustix::process::pidfd_send_signal(&self.pidfd, Signal::KILL)
-            && e != rustix::io::Errno::SRCH
-        {
-            log::error!("kill the VMM: {e}");
+        if let Some(unreaped) = &*lock(&self.unreaped) {
+            unreaped.kill(self.pidfd.as_fd());
         }
     }
 }
@@ -231,12 +333,73 @@ mod tests {
         assert!(child.wait().is_err());
     }
 
+    /// The process whose number the shell `child` prints.
+    fn grandchild(child: &Child) -> OwnedFd {
+        let mut line = Vec::new();
+        while !line.ends_with(b"\n") {
+            let mut fds = [rustix::event::PollFd::from_borrowed_fd(
+                child.stderr(),
+                rustix::event::PollFlags::IN,
+            )];
+            rustix::event::poll(&mut fds, None).unwrap();
+            let mut buffer = [0; 64];
+            let count = rustix::io::read(child.stderr(), &mut buffer).unwrap();
+            assert_ne!(count, 0, "the shell has ended");
+            line.extend_from_slice(&buffer[..count]);
+        }
+        let pid = String::from_utf8(line).unwrap().trim().parse().unwrap();
+        let pid = Pid::from_raw(pid).unwrap();
+        rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).unwrap()
+    }
+
+    /// Waits until the process of `pidfd` has ended.
+    fn expect_end(pidfd: &OwnedFd) {
+        let mut fds = [rustix::event::PollFd::new(
+            pidfd,
+            rustix::event::PollFlags::IN,
+        )];
+        let minute = rustix::event::Timespec {
+            tv_sec: 60,
+            tv_nsec: 0,
+        };
+        assert_eq!(
+            rustix::event::poll(&mut fds, Some(&minute)).unwrap(),
+            1,
+            "it lives"
+        );
+    }
+
+    fn shell(script: &str) -> Child {
+        let mut launch = Launch::new("/bin/sh".into());
+        launch.args(["-c", script]);
+        launch.spawn().unwrap()
+    }
+
     #[test]
-    fn guest_time_is_found_behind_any_name() {
+    fn what_a_child_started_is_killed_with_it() {
+        let child = shell("sleep 1000 & echo $!; wait");
+        let started = grandchild(&child);
+        child.killer().unwrap().kill();
+        expect_end(&started);
+        assert_eq!(child.wait().unwrap().exit, Exit::Signal(libc::SIGKILL));
+    }
+
+    #[test]
+    fn what_a_child_started_ends_when_the_child_does() {
+        let child = shell("sleep 1000 & echo $!; exit 0");
+        let started = grandchild(&child);
+        assert_eq!(child.wait().unwrap().exit, Exit::Code(0));
+        expect_end(&started);
+        // A killer that comes late does no harm.
+        child.kill();
+    }
+
+    #[test]
+    fn guest_time_is_found_after_any_name() {
         let per_second = rustix::param::clock_ticks_per_second();
         let fields: Vec<String> = (3..=52).map(|n| (n * per_second).to_string()).collect();
         let stat = format!("17 (a) b) 99 {}", fields[1..].join(" "));
-        assert_eq!(guest_time(&stat), Some(Duration::from_secs(43)));
+        assert_eq!(guest_time(&stat), Some(Duration::from_secs(43 + 44)));
         assert_eq!(guest_time("17 (a"), None);
         assert_eq!(guest_time("17 (a) 1 2 3"), None);
     }

@@ -79,23 +79,8 @@ pub fn from_failure_text(text: &str) -> Option<Death> {
 pub enum Status {
     /// The reason itself.
     Means(Death),
-    /// Nothing: the VMM says by its control channel how a guest ended.
+    /// Nothing: the VMM tells over its control channel how a guest ended.
     Silent,
-}
-
-/// What crosvm's exit statuses mean, as it has them with `--extended-status`.
-#[must_use]
-pub fn from_extended_status(code: i32) -> Death {
-    match code {
-        0 => Death::Shutdown,
-        // A VM that does not start, and arguments that are not understood.
-        1 | 35 => Death::StartFailed,
-        32 => Death::Reboot,
-        // The VMM's own crash, and the guest's panic.
-        33 | 34 => Death::Crash,
-        36 => Death::WatchdogReboot,
-        _ => Death::Unknown,
-    }
 }
 
 /// The reason from what the VMM did: `ready` tells whether it ever ran the guest.
@@ -152,26 +137,5 @@ mod tests {
             from_exit(None, None, true, silent),
             Death::InfrastructureError
         );
-    }
-
-    #[test]
-    fn an_extended_status_is_the_reason() {
-        let of = |code| {
-            let status = |code| Status::Means(from_extended_status(code));
-            from_exit(Some(Exit::Code(code)), None, true, status)
-        };
-        for (code, death) in [
-            (0, Death::Shutdown),
-            (1, Death::StartFailed),
-            (32, Death::Reboot),
-            (33, Death::Crash),
-            (34, Death::Crash),
-            (35, Death::StartFailed),
-            (36, Death::WatchdogReboot),
-            (2, Death::Unknown),
-            (143, Death::Unknown),
-        ] {
-            assert_eq!(of(code), death, "{code}");
-        }
     }
 }

@@ -13,11 +13,17 @@ pub enum Error {
         "no VMM found: {looked}; install crosvm or QEMU (Debian: qemu-system-x86 or qemu-system-arm), or set VIRTMGR_VMM to the VMM's path"
     )]
     NoVmm {
-        /// Where was looked.
+        /// What was looked for, and where.
         looked: String,
     },
+    /// No VMM is known for this processor.
+    #[error("no VMM is known for {arch} hosts; use an x86-64 or arm64 host")]
+    NoVmmForHost {
+        /// The processor.
+        arch: &'static str,
+    },
     /// The named VMM is not one that is known.
-    #[error("VIRTMGR_VMM={0}: its file name must begin with \"crosvm\" or \"qemu-system-\"", path.display())]
+    #[error("VIRTMGR_VMM={0}: its file name must begin with crosvm, qemu-system- or qemu-kvm", path.display())]
     UnknownVmm {
         /// The setting's value.
         path: PathBuf,
@@ -34,13 +40,39 @@ pub enum Error {
         /// The field, its value and the remedy.
         what: String,
     },
-    /// A value that the client gave cannot be used, for the reason that follows.
-    #[error("{what}")]
-    InvalidDisk {
-        /// The disk.
-        what: String,
+    /// A file that the client gave cannot be used.
+    #[error("{field}")]
+    InvalidFile {
+        /// The field that has the file.
+        field: String,
         /// What is wrong with it.
         source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// Another VM uses a disk's file.
+    #[error(
+        "{field}: cannot lock '{file}' for {purpose}: {holder} uses it; stop that VM, or give each VM a file of its own"
+    )]
+    ImageInUse {
+        /// The field.
+        field: String,
+        /// The file's path.
+        file: String,
+        /// `reading` or `writing`.
+        purpose: &'static str,
+        /// Who has locked it.
+        holder: String,
+    },
+    /// Two disks of one VM have the same file, which one of them may write to.
+    #[error(
+        "{field}: '{file}' is also {other}, and a writable file can be used only once; give each a file of its own"
+    )]
+    SameImage {
+        /// The field.
+        field: String,
+        /// The file's path.
+        file: String,
+        /// The other field.
+        other: String,
     },
     /// The VMM cannot do what the plan asks for.
     #[error("{vmm} cannot do this: {what}")]
@@ -51,7 +83,7 @@ pub enum Error {
         what: String,
     },
     /// The VM was created without a balloon.
-    #[error("the VM has no memory balloon: it was created with noBalloon")]
+    #[error("the VM has no memory balloon; create it without noBalloon")]
     NoBalloon,
     /// A system call failed.
     #[error("{what}")]
@@ -61,8 +93,18 @@ pub enum Error {
         /// The system's answer.
         source: io::Error,
     },
+    /// A program was started and killed again, since it cannot be watched.
+    #[error(
+        "cannot watch {0} by a pidfd; it takes Linux 5.4, a sandbox that allows pidfd_open, and a descriptor to spare (ulimit -n)", program.display()
+    )]
+    Pidfd {
+        /// The program.
+        program: PathBuf,
+        /// The system's answer.
+        source: io::Error,
+    },
     /// The VMM said what is not in its protocol.
-    #[error("the VMM's control channel: {what}")]
+    #[error("the VMM breaks the protocol of its control channel: {what}")]
     Protocol {
         /// What it said.
         what: String,
@@ -75,8 +117,8 @@ pub enum Error {
         /// The VMM's words.
         answer: String,
     },
-    /// The VMM is gone.
-    #[error("the VMM does not answer {command}: it is gone or stuck")]
+    /// The VMM has ended, or does not answer.
+    #[error("the VMM does not answer {command}: it has ended or hangs")]
     Gone {
         /// The command.
         command: &'static str,
@@ -95,6 +137,9 @@ impl Error {
     /// Whether the client's own values are to blame.
     #[must_use]
     pub fn is_invalid_input(&self) -> bool {
-        matches!(self, Self::Invalid { .. } | Self::InvalidDisk { .. })
+        matches!(
+            self,
+            Self::Invalid { .. } | Self::InvalidFile { .. } | Self::SameImage { .. }
+        )
     }
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Finds the VMM: the setting `VIRTMGR_VMM`, else what the platform ships, else the search path.
+//! Finds the VMM: `VIRTMGR_VMM`, else the platform's crosvm, else the search path.
 
 use crate::accel::{self, Acceleration};
 use crate::crosvm::{Crosvm, Dialect, Platform};
@@ -15,14 +15,44 @@ pub const VMM_VARIABLE: &str = "VIRTMGR_VMM";
 /// The environment variable that overrules the choice of acceleration: `kvm` or `tcg`.
 pub const ACCEL_VARIABLE: &str = "VIRTMGR_ACCEL";
 
-/// Where programs are if `PATH` is not set, as it may be not this early.
+/// The search path if `PATH` is not set, as may be the case early in the boot.
 const DEFAULT_PATH: &str = "/usr/local/bin:/usr/bin:/bin:/system/bin";
 /// The crosvm of Android's virtualization APEX.
 pub const SHIPPED: &str = "/apex/com.android.virt/bin/crosvm";
 /// crosvm's program.
 const CROSVM: &str = "crosvm";
-/// How the names of QEMU's programs begin.
-const QEMU_PREFIX: &str = "qemu-system-";
+/// The names of QEMU's programs begin with one of these.
+const QEMU_PREFIXES: [&str; 2] = ["qemu-system-", QEMU_KVM];
+/// QEMU's program on Red Hat's systems.
+const QEMU_KVM: &str = "qemu-kvm";
+/// Where Red Hat's systems install it, outside the search path.
+const LIBEXEC_QEMU_KVM: &str = "/usr/libexec/qemu-kvm";
+
+/// A VMM's program. Where it was found decides which kind it is: the platform's crosvm may have
+/// any file name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Program {
+    /// crosvm.
+    Crosvm(PathBuf),
+    /// QEMU.
+    Qemu(PathBuf),
+}
+
+impl Program {
+    /// The program's path.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        match self {
+            Self::Crosvm(path) | Self::Qemu(path) => path,
+        }
+    }
+
+    /// Whether it is crosvm.
+    #[must_use]
+    pub fn is_crosvm(&self) -> bool {
+        matches!(self, Self::Crosvm(_))
+    }
+}
 
 /// What the host says about its VMM.
 #[derive(Debug, Clone)]
@@ -34,7 +64,7 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Those of a Linux that says nothing: there may be a crosvm where Android has it.
+    /// The defaults of a Linux host: a crosvm may be where Android has it.
     #[must_use]
     pub fn linux() -> Self {
         Self {
@@ -56,6 +86,8 @@ pub struct Finder {
 pub struct Found {
     /// The VMM.
     pub vmm: Arc<dyn Vmm>,
+    /// Its program.
+    pub program: Program,
     /// How it runs guest code.
     pub accel: Acceleration,
 }
@@ -63,14 +95,14 @@ pub struct Found {
 impl std::fmt::Debug for Found {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Found")
-            .field("program", &self.vmm.program())
+            .field("program", &self.program)
             .field("accel", &self.accel)
             .finish()
     }
 }
 
 impl Finder {
-    /// One that has found nothing yet.
+    /// A finder that has not looked yet.
     #[must_use]
     pub fn new(settings: Settings) -> Self {
         Self {
@@ -79,8 +111,8 @@ impl Finder {
         }
     }
 
-    /// The VMM for guests of this machine's own architecture. A failure is not kept: the VMM may be
-    /// installed meanwhile.
+    /// The VMM for guests of this machine's own architecture. A failure is not kept: a VMM may be
+    /// installed before the next call.
     ///
     /// # Errors
     /// [`Error::NoVmm`] or [`Error::UnknownVmm`], with what to do.
@@ -92,19 +124,19 @@ impl Finder {
         Ok(found.insert(self.find()?).clone())
     }
 
-    /// Every VMM that there is, whether it would be taken or not: the one that the setting names,
-    /// what the platform ships, crosvm and QEMU in `PATH`.
+    /// Every VMM on this host, in the order of preference: the one that `VIRTMGR_VMM` names, the
+    /// platform's crosvm, crosvm and QEMU in the search path.
     #[must_use]
-    pub fn all(&self) -> Vec<PathBuf> {
-        let setting = env::var_os(VMM_VARIABLE).filter(|v| !v.is_empty());
-        let named = setting.and_then(|name| named(PathBuf::from(name)).ok());
-        let qemu = Arch::HOST.map(qemu::program_name);
-        let names = std::iter::once(CROSVM).chain(qemu);
-        let mut all: Vec<PathBuf> = Vec::new();
+    pub fn all(&self) -> Vec<Program> {
+        let named = setting().and_then(|name| named(name).ok());
+        let crosvm = std::iter::once(Path::new(CROSVM)).filter_map(search);
+        let qemu = Arch::HOST.into_iter().flat_map(qemu_names);
+        let mut all: Vec<Program> = Vec::new();
         for found in named
             .into_iter()
-            .chain(self.settings.shipped.iter().filter_map(|path| search(path)))
-            .chain(names.filter_map(|name| search(Path::new(name))))
+            .chain(self.shipped().map(Program::Crosvm))
+            .chain(crosvm.map(Program::Crosvm))
+            .chain(qemu.filter_map(search).map(Program::Qemu))
         {
             if !all.contains(&found) {
                 all.push(found);
@@ -114,64 +146,86 @@ impl Finder {
     }
 
     fn find(&self) -> Result<Found, Error> {
-        let arch = Arch::HOST.ok_or_else(|| Error::NoVmm {
-            looked: format!("no VMM is known for {} hosts", env::consts::ARCH),
+        let arch = Arch::HOST.ok_or(Error::NoVmmForHost {
+            arch: env::consts::ARCH,
         })?;
         let accel = acceleration()?;
-        let program = match env::var_os(VMM_VARIABLE).filter(|v| !v.is_empty()) {
-            Some(name) => named(PathBuf::from(name))?,
+        let program = match setting() {
+            Some(name) => named(name)?,
             None => self.look(arch, accel)?,
         };
-        let vmm: Arc<dyn Vmm> = if is_crosvm(&program) {
-            if accel == Acceleration::Emulation {
-                return Err(Error::NeedsKvm { path: program });
+        let vmm: Arc<dyn Vmm> = match &program {
+            Program::Crosvm(path) if accel == Acceleration::Emulation => {
+                return Err(Error::NeedsKvm { path: path.clone() });
             }
-            let dialect = Dialect::of(self.settings.platform, arch);
-            Arc::new(Crosvm::new(program, dialect))
-        } else {
-            Arc::new(Qemu::new(program, arch, accel))
+            Program::Crosvm(path) => {
+                let dialect = Dialect::of(self.settings.platform, arch);
+                Arc::new(Crosvm::new(path.clone(), dialect))
+            }
+            Program::Qemu(path) => Arc::new(Qemu::new(path.clone(), arch, accel)),
         };
-        log::debug!("VMM: {}, {accel:?}", vmm.program().display());
-        Ok(Found { vmm, accel })
+        log::debug!("VMM: {}, {accel}", program.path().display());
+        Ok(Found {
+            vmm,
+            program,
+            accel,
+        })
     }
 
-    /// crosvm has no emulation, so without KVM only QEMU will do.
-    fn look(&self, arch: Arch, accel: Acceleration) -> Result<PathBuf, Error> {
-        let qemu = qemu::program_name(arch);
-        let crosvm = || {
-            let shipped = self.settings.shipped.iter().find_map(|path| search(path));
-            shipped.or_else(|| search(Path::new(CROSVM)))
-        };
+    /// The platform's crosvms.
+    fn shipped(&self) -> impl Iterator<Item = PathBuf> {
+        self.settings.shipped.iter().filter_map(|path| search(path))
+    }
+
+    /// crosvm cannot emulate, so without KVM only QEMU will do.
+    fn look(&self, arch: Arch, accel: Acceleration) -> Result<Program, Error> {
+        let qemu = || qemu_names(arch).into_iter().find_map(search);
+        let crosvm = || self.shipped().next().or_else(|| search(Path::new(CROSVM)));
         let found = match accel {
-            Acceleration::Kvm => crosvm().or_else(|| search(Path::new(qemu))),
-            Acceleration::Emulation => search(Path::new(qemu)),
+            Acceleration::Kvm => crosvm()
+                .map(Program::Crosvm)
+                .or_else(|| qemu().map(Program::Qemu)),
+            Acceleration::Emulation => qemu().map(Program::Qemu),
         };
-        found.ok_or_else(|| Error::NoVmm {
-            looked: match accel {
-                Acceleration::Kvm => format!("no executable {CROSVM} or {qemu} in PATH"),
-                Acceleration::Emulation => {
-                    format!("no executable {qemu} in PATH, and without KVM crosvm runs no guests")
-                }
-            },
+        found.ok_or_else(|| {
+            let qemu = qemu::program_name(arch);
+            Error::NoVmm {
+                looked: match accel {
+                    Acceleration::Kvm => {
+                        format!("no executable {CROSVM}, {qemu} or {QEMU_KVM} in PATH")
+                    }
+                    Acceleration::Emulation => format!(
+                        "no executable {qemu} or {QEMU_KVM} in PATH, and crosvm needs KVM, which does not work here"
+                    ),
+                },
+            }
         })
     }
 }
 
-/// Whether a VMM is crosvm, by its name.
-#[must_use]
-pub fn is_crosvm(program: &Path) -> bool {
-    program
-        .file_name()
-        .is_some_and(|name| name.to_string_lossy().starts_with(CROSVM))
+/// Where QEMU may be: names for the search path, and a path.
+fn qemu_names(arch: Arch) -> [&'static Path; 3] {
+    [qemu::program_name(arch), QEMU_KVM, LIBEXEC_QEMU_KVM].map(Path::new)
 }
 
-/// The program that the setting names.
-fn named(wanted: PathBuf) -> Result<PathBuf, Error> {
+/// The value of `VIRTMGR_VMM`, if it is set.
+fn setting() -> Option<PathBuf> {
+    env::var_os(VMM_VARIABLE)
+        .filter(|value| !value.is_empty())
+        .map(PathBuf::from)
+}
+
+/// The program that the setting names. Nothing but its file name tells which kind it is.
+fn named(wanted: PathBuf) -> Result<Program, Error> {
     let file = wanted.file_name().unwrap_or_default().to_string_lossy();
-    if !file.starts_with(QEMU_PREFIX) && !file.starts_with(CROSVM) {
+    let kind = if file.starts_with(CROSVM) {
+        Program::Crosvm
+    } else if QEMU_PREFIXES.iter().any(|prefix| file.starts_with(prefix)) {
+        Program::Qemu
+    } else {
         return Err(Error::UnknownVmm { path: wanted });
-    }
-    search(&wanted).ok_or_else(|| Error::NoVmm {
+    };
+    search(&wanted).map(kind).ok_or_else(|| Error::NoVmm {
         looked: format!(
             "{VMM_VARIABLE}={} is not an executable file",
             wanted.display()
@@ -184,7 +238,7 @@ fn acceleration() -> Result<Acceleration, Error> {
         Ok("kvm") => Ok(Acceleration::Kvm),
         Ok("tcg") => Ok(Acceleration::Emulation),
         Ok(other) if !other.is_empty() => Err(Error::Invalid {
-            what: format!("{ACCEL_VARIABLE}={other}: it must be \"kvm\" or \"tcg\""),
+            what: format!("{ACCEL_VARIABLE}={other}: it must be kvm or tcg"),
         }),
         _ => Ok(accel::detect()),
     }

@@ -2,13 +2,15 @@
 //! Starting a child process with inherited descriptors.
 
 use crate::Error;
-use crate::child::Child;
+use crate::child::{Child, Kill};
+use crate::supervise;
 use command_fds::CommandFdExt;
 use rustix::process::{Pid, PidfdFlags, Signal};
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
-use std::path::PathBuf;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// A command line and the descriptors that it refers to by number.
@@ -17,6 +19,9 @@ pub struct Launch {
     program: PathBuf,
     args: Vec<OsString>,
     fds: Vec<OwnedFd>,
+    directory: Option<PathBuf>,
+    discards_stderr: bool,
+    has_own_group: bool,
 }
 
 impl Launch {
@@ -27,6 +32,9 @@ impl Launch {
             program,
             args: Vec::new(),
             fds: Vec::new(),
+            directory: None,
+            discards_stderr: false,
+            has_own_group: true,
         }
     }
 
@@ -45,12 +53,36 @@ impl Launch {
 
     /// Hands `fd` to the child and returns its number there.
     ///
-    /// The number is that of this process: it is in use here, so nothing that the standard library
-    /// opens for the start can have it.
+    /// The number is the same as in this process: it is in use here, so nothing that the standard
+    /// library opens for the start can have it.
     pub fn pass(&mut self, fd: OwnedFd) -> RawFd {
         let number = fd.as_raw_fd();
         self.fds.push(fd);
         number
+    }
+
+    /// Hands `fd` to the child and returns the path by which the child can open it.
+    pub fn pass_path(&mut self, fd: OwnedFd) -> String {
+        format!("/proc/self/fd/{}", self.pass(fd))
+    }
+
+    /// Runs the child in `directory`.
+    pub fn current_dir(&mut self, directory: &Path) -> &mut Self {
+        self.directory = Some(directory.to_owned());
+        self
+    }
+
+    /// Keeps the child's errors out of [`Child::stderr`].
+    pub fn discard_stderr(&mut self) -> &mut Self {
+        self.discards_stderr = true;
+        self
+    }
+
+    /// Leaves the child in this process's process group: a terminal may be read from the
+    /// foreground group only. What the child itself starts may then outlive it.
+    pub fn stay_in_group(&mut self) -> &mut Self {
+        self.has_own_group = false;
+        self
     }
 
     /// The arguments so far, without the program.
@@ -62,43 +94,97 @@ impl Launch {
     /// Starts the child. It is killed when the *calling thread* ends, and its output and errors go
     /// to [`Child::stderr`].
     ///
-    /// Returns when the program has been executed.
+    /// The child is the leader of a process group, which is killed with it. Returns when the
+    /// program has been executed.
     ///
     /// # Errors
     /// If a pipe or the process cannot be made, or the program cannot be executed.
     pub fn spawn(self) -> Result<Child, Error> {
-        let what = || format!("start {}", self.program.display());
+        let program = self.program.clone();
+        self.start(&program, &[], Signal::KILL)
+    }
+
+    /// As [`Launch::spawn`], but a program that is a script runs under a supervisor: this program,
+    /// by its command [`supervise::COMMAND`]. The kernel ends no more than the script itself when
+    /// the calling thread ends; the supervisor ends everything that the script has started.
+    ///
+    /// # Errors
+    /// As for [`Launch::spawn`].
+    pub fn spawn_supervised(self) -> Result<Child, Error> {
+        if !supervise::is_needed(&self.program) {
+            return self.spawn();
+        }
+        let arguments = supervise::arguments(&self.program);
+        self.start(Path::new("/proc/self/exe"), &arguments, Signal::TERM)
+    }
+
+    fn start(
+        self,
+        program: &Path,
+        first_arguments: &[OsString],
+        signal: Signal,
+    ) -> Result<Child, Error> {
         let (stderr, write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)
-            .map_err(|e| Error::io("make a pipe for the errors of a child", e))?;
+            .map_err(|e| Error::io("cannot make a pipe for a program's errors", e))?;
         rustix::io::ioctl_fionbio(&stderr, true)
-            .map_err(|e| Error::io("make a pipe non-blocking", e))?;
-        let stdout = write
-            .try_clone()
-            .map_err(|e| Error::io("duplicate a pipe", e))?;
-        let mut command = Command::new(&self.program);
+            .map_err(|e| Error::io("cannot make a pipe non-blocking", e))?;
+        let mut command = Command::new(program);
         command
+            .args(first_arguments)
             .args(&self.args)
-            .stdin(Stdio::null())
-            .stdout(stdout)
-            .stderr(write);
+            .stdin(Stdio::null());
+        if self.discards_stderr {
+            command.stdout(write).stderr(Stdio::null());
+        } else {
+            let stdout = write
+                .try_clone()
+                .map_err(|e| Error::io("cannot duplicate a pipe", e))?;
+            command.stdout(stdout).stderr(write);
+        }
+        if let Some(directory) = &self.directory {
+            command.current_dir(directory);
+        }
+        if self.has_own_group {
+            command.process_group(0);
+        }
         command.preserved_fds(self.fds);
-        die_with_parent(&mut command);
-        let child = command.spawn().map_err(|e| Error::io(what(), e))?;
+        signal_with_parent(&mut command, signal);
+        let mut child = command
+            .spawn()
+            .map_err(|e| Error::io(format!("cannot start {}", self.program.display()), e))?;
         let pid = Pid::from_child(&child);
         // Not reaped yet, so the number is still the child's.
-        let pidfd = rustix::process::pidfd_open(pid, PidfdFlags::empty())
-            .map_err(|e| Error::io("open a pidfd", e))?;
-        Ok(Child::new(pid, pidfd, stderr))
+        match rustix::process::pidfd_open(pid, PidfdFlags::empty()) {
+            Ok(pidfd) => Ok(Child::new(
+                pid,
+                pidfd,
+                stderr,
+                Kill {
+                    signal,
+                    has_own_group: self.has_own_group,
+                },
+            )),
+            Err(e) => {
+                if self.has_own_group {
+                    let _ = rustix::process::kill_process_group(pid, Signal::KILL);
+                }
+                let _ = child.kill();
+                let _ = child.wait();
+                Err(Error::Pidfd {
+                    program: self.program,
+                    source: e.into(),
+                })
+            }
+        }
     }
 }
 
-/// Has the kernel kill the child when the thread that started it ends, on whatever path.
+/// Has the kernel send `signal` to the child when the thread that started it ends, however it ends.
 #[expect(unsafe_code, reason = "code between fork and exec has no safe form")]
-fn die_with_parent(command: &mut Command) {
-    use std::os::unix::process::CommandExt;
+fn signal_with_parent(command: &mut Command, signal: Signal) {
     let parent = rustix::process::getpid();
     let hook = move || {
-        rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+        rustix::process::set_parent_process_death_signal(Some(signal))?;
         // The parent may have died before the line above.
         if rustix::process::getppid() != Some(parent) {
             return Err(io::Error::from_raw_os_error(libc::ESRCH));

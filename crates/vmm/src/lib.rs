@@ -10,8 +10,9 @@
 //! ```
 //!
 //! A [`plan::Plan`] says what machine the guest gets and holds every descriptor it needs. A [`Vmm`]
-//! turns it into a command line. Nothing here knows binder, and nothing here waits: the owner of
-//! the VM has one thread that polls the child's pidfd and the control descriptor.
+//! turns it into a command line. Nothing here knows binder. The owner of the VM has one thread that
+//! polls the child's pidfd and the control descriptor; [`Control::events`] never blocks. Commands
+//! to a VMM, and questions about what a build of crosvm can do, block for a limited time.
 #![deny(unsafe_code)]
 
 pub mod accel;
@@ -21,20 +22,24 @@ pub mod crosvm;
 pub mod death;
 pub mod error;
 pub mod find;
+mod images;
 mod kernel;
 pub mod launch;
 pub mod plan;
 pub mod qemu;
+mod run;
+pub mod supervise;
 
 pub use arch::Arch;
 pub use error::Error;
+pub use run::version;
 
 use std::os::fd::BorrowedFd;
 use std::path::Path;
 
-/// A program that runs virtual machines.
+/// A virtual machine monitor: a program that runs virtual machines.
 pub trait Vmm: Send + Sync {
-    /// The name for people: `QEMU`, `crosvm`.
+    /// The name in messages: `QEMU`, `crosvm`.
     fn name(&self) -> &'static str;
 
     /// The program's path.
@@ -43,7 +48,7 @@ pub trait Vmm: Send + Sync {
     /// Turns a plan into a command line with its descriptors, and a handle to control the VM.
     ///
     /// # Errors
-    /// If the plan asks for what this VMM cannot do, or a descriptor of it is unusable.
+    /// If the plan asks for something that this VMM cannot do, or one of its files cannot be used.
     fn prepare(&self, plan: plan::Plan) -> Result<Prepared, Error>;
 }
 
@@ -53,7 +58,7 @@ pub struct Prepared {
     pub launch: launch::Launch,
     /// The handle to the VM once it runs.
     pub control: Box<dyn Control>,
-    /// What must live as long as the VMM does: servers of disks, for example.
+    /// Objects that must live as long as the VMM does, such as servers of disks.
     pub helpers: Vec<Box<dyn Send>>,
 }
 
@@ -65,56 +70,85 @@ impl std::fmt::Debug for Prepared {
     }
 }
 
+/// A disk's file failed, so that the VMM paused the guest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DiskFault {
+    /// The disk's index in the plan, if the VMM names it.
+    pub disk: Option<usize>,
+    /// Whether the guest was writing.
+    pub is_write: bool,
+    /// Whether the file system has no space left.
+    pub is_full: bool,
+    /// The system's words.
+    pub reason: String,
+}
+
+impl std::fmt::Display for DiskFault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let verb = if self.is_write { "write" } else { "read" };
+        match self.disk {
+            Some(index) => write!(f, "cannot {verb} disks[{index}]: {}", self.reason),
+            None => write!(f, "cannot {verb} a disk: {}", self.reason),
+        }
+    }
+}
+
 /// What a VMM tells while it runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
     /// The VMM has accepted its configuration and runs the guest.
     Ready,
     /// The guest, or someone on the host, ended the VM. The VMM is about to exit.
     Ending(death::Ending),
-    /// The control channel is closed: the VMM is gone or going.
+    /// A disk's file failed. The VMM pauses the guest and retries the access when it is resumed.
+    DiskFault(DiskFault),
+    /// The guest's CPUs were stopped, by [`Control::suspend`] or by the VMM itself.
+    Paused,
+    /// The guest's CPUs run again.
+    Resumed,
+    /// The control channel is closed: the VMM has ended or is about to.
     Closed,
 }
 
-/// The handle to a VM that runs.
+/// The handle to a running VM.
 pub trait Control: Send + Sync {
-    /// Told once, on the thread that owns the VM, as soon as the VMM has been executed.
+    /// Called once, on the thread that owns the VM, as soon as the VMM has been executed.
     ///
     /// # Errors
-    /// If the VMM cannot be asked how it does. The caller should end the VM.
+    /// If the VMM's state cannot be queried. The caller should end the VM.
     fn spawned(&self) -> Result<(), Error> {
         Ok(())
     }
 
-    /// A descriptor that is readable when [`Control::events`] has something to say; none if it will
-    /// have nothing more to say, or not yet. It may be another after each call of it.
+    /// A descriptor that is readable when [`Control::events`] has events; `None` if there are none
+    /// yet, or no more. It may differ after each call of [`Control::events`].
     fn event_fd(&self) -> Option<BorrowedFd<'_>>;
 
-    /// What the VMM has said since the last call. Never blocks.
+    /// The events since the last call. Never blocks.
     ///
     /// # Errors
-    /// If the VMM says what is not in its protocol. The caller should end the VM.
+    /// If the VMM breaks its protocol. The caller should end the VM.
     fn events(&self) -> Result<Vec<Event>, Error>;
 
     /// Stops the guest's CPUs until [`Control::resume`].
     ///
     /// # Errors
-    /// If the VMM refuses, is gone, or does not answer.
+    /// If the VMM refuses, has ended, or does not answer.
     fn suspend(&self) -> Result<(), Error>;
 
     /// Lets the guest's CPUs run again.
     ///
     /// # Errors
-    /// If the VMM refuses, is gone, or does not answer.
+    /// If the VMM refuses, has ended, or does not answer.
     fn resume(&self) -> Result<(), Error>;
 
     /// The size of the guest's balloon in bytes: memory that the host has taken back.
     ///
     /// # Errors
-    /// If there is no balloon, or the VMM refuses, is gone, or does not answer.
+    /// If there is no balloon, or the VMM refuses, has ended, or does not answer.
     fn balloon(&self) -> Result<u64, Error>;
 
-    /// Asks the guest to let the balloon become `bytes` large. The guest does so in its own time.
+    /// Asks the guest to grow or shrink the balloon to `bytes`. The guest does so in its own time.
     ///
     /// # Errors
     /// As for [`Control::balloon`].

@@ -15,8 +15,6 @@ pub struct Plan {
     pub directory: PathBuf,
     /// The machine that the guest gets.
     pub machine: Machine,
-    /// Kernel parameters that the host adds to the client's, in order.
-    pub host_params: Vec<String>,
     /// Where the guest's serial lines and consoles go.
     pub consoles: Consoles,
     /// How the guest reaches the host.

@@ -89,7 +89,6 @@ impl Files {
                 audio: None,
                 usb: false,
             },
-            host_params: Vec::new(),
             consoles: Consoles {
                 console_out: self.fd("console"),
                 console_in: None,
@@ -311,7 +310,6 @@ fn a_kernel_with_everything() {
             initrd: Some(files.file("initrd")),
             params: "console=hvc0 panic=-1".into(),
         };
-        plan.host_params = vec!["printk.devkmsg=on console=hvc0".into()];
         plan.machine.memory_mib = NonZeroU32::new(1024).unwrap();
         plan.machine.cpus = Cpus::Count(two_cpus());
     });
@@ -454,7 +452,6 @@ fn everything_at_once() {
             initrd: Some(files.file("initrd")),
             params: "androidboot.selinux=permissive".into(),
         };
-        plan.host_params = vec!["console=hvc0".into()];
         plan.machine.cpus = Cpus::MatchHost(two_cpus());
         plan.machine.disks = vec![
             Disk::Image {

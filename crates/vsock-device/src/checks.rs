@@ -32,7 +32,7 @@ const MEMORY: usize = 1 << 16;
 /// Descriptors of a queue.
 const SIZE: u16 = 16;
 /// Where the parts of a queue are in the guest's memory: descriptors, available ring, used ring.
-/// The used rings are behind what the input fills.
+/// The used rings come after what the input fills.
 const TRANSMIT: [u64; 3] = [0, 0x100, 0xf000];
 const RECEIVE: [u64; 3] = [0x200, 0x300, 0xf200];
 /// Where the packets of [`queues`] are.

@@ -106,7 +106,7 @@ fn limit(resource: Resource, most: u64) -> rustix::io::Result<()> {
 
 /// Denies every access to files, as far as the kernel has Landlock.
 ///
-/// Connecting to a Unix socket by its path is not an access that this takes away. A kernel
+/// It does not prevent connecting to a Unix socket by its path. A kernel
 /// without Landlock loses nothing but the second lock: seccomp has no call that opens a file.
 fn deny_files() {
     let _ = Ruleset::default()
@@ -134,7 +134,7 @@ fn seccomp_filter() -> Result<BpfProgram, seccompiler::Error> {
         rules.insert(number, vec![SeccompRule::new(vec![data])?]);
     }
 
-    // A refused call fails rather than kills: what it might hold up is worth less than the VM.
+    // A refused call fails instead of killing the process: the VM is worth more than that call.
     let refuse = SeccompAction::Errno(u32::try_from(libc::EPERM).unwrap_or(1));
     let filter = SeccompFilter::new(
         rules,

@@ -103,7 +103,7 @@ pub struct Config {
 /// # Errors
 ///
 /// Returns an [`Error`] when a part of the configuration cannot be used, when the process cannot
-/// be confined, or when the VMM breaks the vhost-user protocol. That the VMM hangs up is no error.
+/// be confined, or when the VMM breaks the vhost-user protocol. The VMM's hanging up is not an error.
 pub fn run(config: Config) -> Result<(), Error> {
     let mut device = device::Device::new(config)?;
     isolate::isolate()?;

@@ -47,7 +47,7 @@ pub(crate) struct Mux {
     table: Table,
     /// Connections that may have a packet for the guest, each at most once.
     ready: VecDeque<Slot>,
-    /// RST packets for which there is no connection.
+    /// RST packets that belong to no connection.
     resets: VecDeque<Header>,
     guest_ready: bool,
     next_port: u32,

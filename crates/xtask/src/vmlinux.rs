@@ -32,7 +32,7 @@ const PACKERS: [(&[u8], &[&str]); 4] = [
     (b"\x1f\x8b", &["gzip", "-dc"]),
 ];
 
-/// Returns the ELF file inside `image`; `None` if it is no bzImage or packed in another way.
+/// Returns the ELF file inside `image`; `None` if it is not a bzImage or packed in another way.
 pub(crate) fn unpack(image: &[u8]) -> Result<Option<Vec<u8>>> {
     let Some((packed, length)) = payload(image) else {
         return Ok(None);

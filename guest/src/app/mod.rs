@@ -11,10 +11,11 @@ mod properties;
 mod verify;
 
 use crate::cmdline::Program;
-use crate::failure::{Failure, Kind, chain};
+use crate::failure::{Failure, Kind};
 use crate::partitions;
 use crate::report::Report;
 use crate::uevents::Uevents;
+use host::chain;
 use microdroid::metadata::{Metadata, Payload};
 use microdroid::{APK_PARTITION, IDSIG_PARTITION, METADATA_PARTITION, extra_partitions};
 use std::fs::File;

@@ -2,8 +2,9 @@
 //! What of an APK is run, and taking it out.
 
 use super::verify::Apk;
-use crate::failure::{Failure, Kind, chain};
+use crate::failure::{Failure, Kind};
 use crate::mounts::make_dir;
+use host::chain;
 use microdroid::archive::{ArchiveError, extract};
 use microdroid::{APK_MOUNT, PayloadConfig, check_binary_name};
 use std::fs::OpenOptions;

@@ -77,11 +77,11 @@ fn write<N: Node>(node: &N, dir: &Path, depth: usize) -> io::Result<()> {
     Ok(())
 }
 
-/// A name that does not lead elsewhere.
+/// A name that stays inside its directory.
 fn plain(name: &str) -> io::Result<&str> {
     if name.is_empty() || name.contains(['/', '\0']) || name == "." || name == ".." {
         return Err(io::Error::other(format!(
-            "{name:?} is no name of a property"
+            "{name:?} is not a name of a property"
         )));
     }
     Ok(name)

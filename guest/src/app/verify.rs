@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //! APKs and their idsigs.
 
-use crate::failure::{Failure, Kind, chain};
+use crate::failure::{Failure, Kind};
 use crate::partitions;
 use crate::uevents::Uevents;
 use apk_idsig::{Idsig, Verified};
+use host::chain;
 use microdroid::archive::ReadAt;
 use std::fs::File;
 use std::io::{self, BufReader};

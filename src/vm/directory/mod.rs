@@ -49,7 +49,7 @@ pub enum Error {
         what: &'static str,
         /// To what.
         path: PathBuf,
-        /// The system's answer.
+        /// The system error.
         source: io::Error,
     },
     /// The directory belongs to another user.

@@ -7,7 +7,7 @@
 //! | `client PID` | the process that had it created |
 //! | `manager PID START` | the process that holds the directory; when it started, as in `/proc/PID/stat` |
 //! | `process PID START` | a process of the VM's; there may be several |
-//! | `console PATH` | where the client says that the console can be had; the last one counts |
+//! | `console PATH` | where the client says that the console is; the last one counts |
 
 use super::Error;
 use std::fs::{self, OpenOptions};
@@ -28,7 +28,7 @@ pub struct Held {
     pub path: PathBuf,
     /// The process that had the VM created.
     pub client: i32,
-    /// Where the client says that its console can be had.
+    /// Where the client says that its console is.
     pub console: Option<String>,
 }
 
@@ -84,7 +84,7 @@ fn value<'a>(note: &'a str, key: &str) -> Option<&'a str> {
         .find_map(|line| line.strip_prefix(key)?.strip_prefix(' '))
 }
 
-/// Notes in the VM's directory where the client says that its console can be had.
+/// Notes in the VM's directory where the client says that its console is.
 ///
 /// # Errors
 /// If the note cannot be written, as when the VM has ended.
@@ -99,7 +99,7 @@ pub(super) fn append(note: &Path, text: &str) -> io::Result<()> {
         .write_all(text.as_bytes())
 }
 
-/// What stands in a directory about its owner.
+/// The content of the owner's note.
 pub(super) fn owner_note(name: &str, client: i32) -> String {
     let me = rustix::process::getpid().as_raw_nonzero().get();
     let start = start_time(me).unwrap_or_default();

@@ -168,7 +168,7 @@ mod tests {
         }
     }
 
-    /// Real labels, as only the superuser may write them.
+    /// Real labels, which only root may write.
     #[test]
     fn labels_decide_about_every_file() {
         let labelled = |name: &str| {

@@ -44,7 +44,7 @@ pub(crate) fn file_of(bytes: &[u8]) -> File {
 /// A part of the disk in a test: what it holds and whether it may be written.
 pub(crate) struct Part {
     pub(crate) bytes: Vec<u8>,
-    /// The file behind it, if there is one.
+    /// The file of the disk, if there is one.
     pub(crate) file: Option<File>,
     pub(crate) writable: bool,
     /// Where it begins in that file, if the file has more than it.

@@ -10,7 +10,7 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, chown};
 use std::path::Path;
 
-/// What became of a directory that is no longer wanted.
+/// What happened to a directory that is not needed any more.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Removal {
     /// It is gone, or never was.

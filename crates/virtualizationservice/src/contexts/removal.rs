@@ -17,7 +17,7 @@ const MOST: usize = 1 << 20;
 /// Removes all that is in the directory `top`, on one file system and without following links.
 ///
 /// # Errors
-/// If something cannot be removed, or there is no end of it.
+/// If something cannot be removed, or the limit is reached.
 pub(super) fn empty(top: BorrowedFd<'_>) -> io::Result<()> {
     let mut work = Work {
         top,

@@ -164,7 +164,7 @@ impl Database {
         )
     }
 
-    /// A batch of the users that have ids, behind the user `after`.
+    /// A batch of the users that have ids, after the user `after`.
     pub(crate) fn users(&self, after: Option<u32>) -> Result<Vec<u32>> {
         self.numbers(
             "SELECT DISTINCT user_id FROM instance_ids WHERE user_id > ? ORDER BY user_id LIMIT ?",
@@ -172,7 +172,7 @@ impl Database {
         )
     }
 
-    /// A batch of the apps of a user that have ids, behind the app `after`.
+    /// A batch of the apps of a user that have ids, after the app `after`.
     pub(crate) fn apps(&self, user: u32, after: Option<u32>) -> Result<Vec<u32>> {
         self.numbers(
             "SELECT DISTINCT app_id FROM instance_ids WHERE user_id = ? AND app_id > ? \

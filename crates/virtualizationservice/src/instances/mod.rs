@@ -19,12 +19,12 @@ pub(crate) enum Error {
     /// The database failed.
     #[error("the database of instance ids")]
     Database(#[from] rusqlite::Error),
-    /// Its file cannot be had.
+    /// Its file cannot be opened.
     #[error("{what}")]
     File {
         /// What was being done, to which file.
         what: String,
-        /// The system's answer.
+        /// The system error.
         source: io::Error,
     },
     /// It was made by a newer service.

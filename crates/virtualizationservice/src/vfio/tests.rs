@@ -146,7 +146,7 @@ fn bound_and_given_back() {
     assert_eq!(driver_of(&root, "a").as_deref(), Some("own"));
     let text = fs::read_to_string(root.path().join("sys/devices/a/driver_override")).unwrap();
     assert_eq!(text, "\n");
-    // And it can be had again.
+    // And it can be assigned again.
     assert_eq!(vfio.bind(&[sysfs("a")]).unwrap().len(), 1);
 }
 

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use vmm::crosvm::Abilities;
-use vmm::find::{Finder, Settings, is_crosvm};
+use vmm::find::{Finder, Program, Settings};
 
 pub(super) fn vmm() -> Fact {
     const HINT: &str =
@@ -14,17 +14,10 @@ pub(super) fn vmm() -> Fact {
     match Finder::new(Settings::linux()).vmm() {
         Err(e) => Fact::lacking("vmm", "VMM", e.to_string(), HINT),
         Ok(found) => {
-            let program = found.vmm.program();
-            match version(program) {
-                Some(version) => {
-                    Fact::there("vmm", "VMM", format!("{}: {version}", program.display()))
-                }
-                None => Fact::lacking(
-                    "vmm",
-                    "VMM",
-                    format!("{} does not say its version", program.display()),
-                    HINT,
-                ),
+            let path = found.program.path().display();
+            match vmm::version(&found.program) {
+                Ok(version) => Fact::there("vmm", "VMM", format!("{path}: {version}")),
+                Err(e) => Fact::lacking("vmm", "VMM", format!("{path} has no version: {e}"), HINT),
             }
         }
     }
@@ -33,24 +26,25 @@ pub(super) fn vmm() -> Fact {
 /// Every VMM that there is, with its version and what its build can do. None if there is none.
 pub(super) fn all() -> Option<Fact> {
     let found = Finder::new(Settings::linux()).all();
-    let described: Vec<(String, Value)> = found.iter().map(|path| describe(path)).collect();
+    let described: Vec<(String, Value)> = found.iter().map(describe).collect();
     let lines: Vec<&str> = described.iter().map(|(line, _)| line.as_str()).collect();
     let mut fact = Fact::value("vmms", "VMMs found", lines.join("\n"));
     fact.details = Some(described.iter().map(|(_, json)| json.clone()).collect());
     (!found.is_empty()).then_some(fact)
 }
 
-fn describe(program: &Path) -> (String, Value) {
-    let version = version(program);
-    let features = if is_crosvm(program) {
-        features(program).unwrap_or_default()
-    } else {
-        Vec::new()
+fn describe(program: &Program) -> (String, Value) {
+    let version = vmm::version(program);
+    let features = match program {
+        Program::Crosvm(path) => features(path).unwrap_or_default(),
+        Program::Qemu(_) => Vec::new(),
     };
+    let program = program.path();
     let mut line = match &version {
-        Some(version) => format!("{}: {version}", program.display()),
-        None => format!("{}: does not say its version", program.display()),
+        Ok(version) => format!("{}: {version}", program.display()),
+        Err(e) => format!("{} has no version: {e}", program.display()),
     };
+    let version = version.ok();
     let list = |wanted: bool| -> Vec<&str> {
         features
             .iter()
@@ -78,7 +72,7 @@ fn features(program: &Path) -> Option<Vec<(&'static str, bool)>> {
     Abilities::of(program.to_owned()).features(scratch.path())
 }
 
-/// The first line that a program prints when asked for its version.
+/// The first line that a manager prints when asked for its version.
 fn version(program: &Path) -> Option<String> {
     let output = Command::new(program)
         .arg("--version")

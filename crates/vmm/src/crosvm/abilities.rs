@@ -1,19 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What a build of crosvm can do: some features are chosen when it is compiled. It is asked once,
-//! and only for a VM that needs one of them.
+//! What a build of crosvm can do: some features are chosen when it is compiled. crosvm is asked
+//! once, and only when a VM needs one of them.
 
 use super::unsupported;
 use crate::Error;
+use crate::child::Exit;
+use crate::run;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
-/// Bytes of help that are read: three times what it has.
-const MOST_HELP: u64 = 256 << 10;
-/// The smallest Android sparse image: one block of 4096 bytes that is not stored, as the format's
-/// header (28 bytes) and one chunk header (12 bytes) say it.
+/// The smallest Android sparse image: a header (28 bytes) and one chunk header (12 bytes) for one
+/// block of 4096 bytes that is not stored.
 const SPARSE_BLOCK: [u8; 40] = [
     0x3a, 0xff, 0x26, 0xed, 1, 0, 0, 0, 28, 0, 12, 0, 0, 16, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0,
     0, 0xc3, 0xca, 0, 0, 1, 0, 0, 0, 12, 0, 0, 0,
@@ -34,7 +33,7 @@ pub struct Abilities {
 }
 
 impl Abilities {
-    /// Those of the crosvm at `program`. Nothing is asked yet.
+    /// The abilities of the crosvm at `program`, which is not asked yet.
     #[must_use]
     pub fn of(program: PathBuf) -> Self {
         Self {
@@ -45,7 +44,7 @@ impl Abilities {
         }
     }
 
-    /// The features that some builds lack, and whether this one has them; none if it cannot be
+    /// The features that some builds lack, and whether this one has them; `None` if it cannot be
     /// asked. Small files are made in the directory `scratch` and removed.
     #[must_use]
     pub fn features(&self, scratch: &Path) -> Option<Vec<(&'static str, bool)>> {
@@ -62,34 +61,34 @@ impl Abilities {
         ])
     }
 
-    /// That disks of partitions can be had, which `field` asks for.
+    /// Checks that this build has disks of partitions, which `field` asks for.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] if not.
+    /// [`Error::Unsupported`] if it does not.
     pub(super) fn composite_disk(&self, field: &str) -> Result<(), Error> {
         let help = self.commands.get_or_init(|| self.help(&["--help"]));
         self.require(help, "create_composite", "composite-disk", field)
     }
 
-    /// That `option`, which comes with `feature`, is there, which `field` asks for.
+    /// Checks that this build has `option`, which comes with `feature` and which `field` asks for.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] if not.
+    /// [`Error::Unsupported`] if it does not.
     pub(super) fn option(&self, option: &str, feature: &str, field: &str) -> Result<(), Error> {
         let help = self.options.get_or_init(|| self.help(&["run", "--help"]));
         self.require(help, option, feature, field)
     }
 
-    /// That Android sparse images can be read, which `field` asks for. No help text tells; a disk
-    /// made of one, in the VM's own `directory`, does.
+    /// Checks that this build reads Android sparse images, which `field` asks for. No help text says
+    /// so; a disk made of one, in the VM's own `directory`, shows it.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] if not.
+    /// [`Error::Unsupported`] if it does not.
     pub(super) fn android_sparse(&self, field: &str, directory: &Path) -> Result<(), Error> {
         self.composite_disk(field)?;
         let able = *self.sparse.get_or_init(|| {
             self.unfolds(directory).unwrap_or_else(|e| {
-                log::warn!("ask crosvm whether it reads sparse images: {e}");
+                log::warn!("cannot ask crosvm whether it reads sparse images: {e}");
                 false
             })
         });
@@ -110,7 +109,7 @@ impl Abilities {
             Ok(help) if help.split_whitespace().any(|w| w == word) => Ok(()),
             Ok(_) => Err(self.lacks(feature, field)),
             Err(e) => Err(unsupported(format!(
-                "{field}: {} --help: {e}",
+                "{field}: cannot ask {} for its help: {e}",
                 self.program.display()
             ))),
         }
@@ -124,34 +123,20 @@ impl Abilities {
     }
 
     fn help(&self, arguments: &[&str]) -> Result<String, String> {
-        let mut child = Command::new(&self.program)
-            .args(arguments)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .map_err(|e| e.to_string())?;
-        let mut text = Vec::new();
-        let read = match child.stdout.take() {
-            Some(out) => out.take(MOST_HELP).read_to_end(&mut text),
-            None => Ok(0),
-        };
-        let _ = child.kill();
-        child.wait().and(read).map_err(|e| e.to_string())?;
-        Ok(String::from_utf8_lossy(&text).into_owned())
+        let output = run::probe(&self.program, arguments, None).map_err(|e| match e {
+            run::RunError::Failed(Error::Io { source, .. }) => source.to_string(),
+            e => e.to_string(),
+        })?;
+        Ok(output.text)
     }
 
     /// Has crosvm make a disk of a sparse image and looks how large the partition became.
     fn unfolds(&self, directory: &Path) -> io::Result<bool> {
         let (image, disk) = ("sparse-probe.img", "sparse-probe");
         fs::write(directory.join(image), SPARSE_BLOCK)?;
-        let made = Command::new(&self.program)
-            .args(["create_composite", disk, &format!("probe:{image}")])
-            .current_dir(directory)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .status();
+        let partition = format!("probe:{image}");
+        let arguments = ["create_composite", disk, &partition];
+        let made = run::probe(&self.program, &arguments, Some(directory));
         let mut header = vec![0; LAST_LBA.end];
         let read = File::open(directory.join("sparse-probe.header"))
             .and_then(|mut file| file.read_exact(&mut header));
@@ -164,7 +149,8 @@ impl Abilities {
         ] {
             let _ = fs::remove_file(directory.join(name));
         }
-        if !made?.success() || read.is_err() {
+        let exit = made.map_err(io::Error::other)?.exit;
+        if exit != Exit::Code(0) || read.is_err() {
             return Ok(false);
         }
         let last = header[LAST_LBA].try_into().map_or(0, u64::from_le_bytes);

@@ -6,17 +6,11 @@ use super::control::Frontend;
 use super::{Dialect, devices, disks, serials, unsupported};
 use crate::launch::Launch;
 use crate::plan::{self, Balloon, Boot, Cpus, Plan, Protection, Vsock};
-use crate::{Error, Prepared};
-use std::os::fd::OwnedFd;
+use crate::{Error, Prepared, kernel};
 use std::path::Path;
 
 /// MiB that the guest's kernel sets aside for writing a dump of its memory.
 const RAMDUMP_MIB: u32 = 17;
-
-/// Hands over `fd` and names it as crosvm wants it.
-pub(super) fn path(launch: &mut Launch, fd: OwnedFd) -> String {
-    format!("/proc/self/fd/{}", launch.pass(fd))
-}
 
 pub(super) fn build(
     program: &Path,
@@ -27,7 +21,7 @@ pub(super) fn build(
     let mut launch = Launch::new(program.to_owned());
     let disk_count = plan.machine.disks.len();
     let waits = plan.machine.gdb_port.is_some();
-    // The log of its disks tells each read error of a guest.
+    // At its default level the log has a line for each read error of a guest.
     launch.args(["--extended-status", "--log-level", "info,disk=warn"]);
     if !dialect.syslog {
         launch.arg("--no-syslog");
@@ -47,14 +41,15 @@ pub(super) fn build(
         plan.machine.protection.as_ref(),
         disk_count,
     )?;
-    if plan.consoles.ramdump.is_some() {
-        let reserve = RAMDUMP_MIB.saturating_add(swiotlb);
-        launch.args(["--params", &format!("crashkernel={reserve}M")]);
+    let host_params = match plan.consoles.ramdump {
+        Some(_) => format!("crashkernel={}M", RAMDUMP_MIB.saturating_add(swiotlb)),
+        None => String::new(),
+    };
+    kernel::check(&plan.machine.boot, dialect.arch, &host_params)?;
+    if !host_params.is_empty() {
+        launch.args(["--params", &host_params]);
     }
-    for parameter in &plan.host_params {
-        launch.args(["--params", parameter]);
-    }
-    // The buffer is on top, so that a guest has the same memory with and without protection.
+    // The buffer comes on top, so that a guest has the same memory with and without protection.
     let memory = plan.machine.memory_mib.get().saturating_add(swiotlb);
     launch.args(["--mem", &memory.to_string()]);
     match plan.machine.cpus {
@@ -70,11 +65,15 @@ pub(super) fn build(
     }
     if let Some(port) = plan.machine.gdb_port {
         abilities.option("--gdb", "gdb", "gdbPort")?;
+        log::warn!(
+            "gdbPort {port}: crosvm listens for the debugger on all addresses of this host, so \
+             anyone who can reach it controls the guest; use it on a closed network only"
+        );
         launch.args(["--gdb", &port.to_string()]);
     }
     serials::add(&mut launch, plan.consoles)?;
     let kernel = boot(&mut launch, plan.machine.boot);
-    disks::add(&mut launch, abilities, &plan.directory, plan.machine.disks)?;
+    let helper = disks::add(&mut launch, abilities, &plan.directory, plan.machine.disks)?;
     launch.args(kernel);
     let control = Frontend::attach(
         &mut launch,
@@ -83,10 +82,8 @@ pub(super) fn build(
         plan.machine.balloon,
         waits,
     )?;
-    if let Some(overlay) = plan.machine.device_tree_overlay
-        && dialect.device_tree
-    {
-        let overlay = path(&mut launch, overlay.into());
+    if let Some(overlay) = plan.machine.device_tree_overlay {
+        let overlay = launch.pass_path(overlay.into());
         launch.args(["--device-tree-overlay", &overlay]);
     }
     devices::graphics(
@@ -110,19 +107,19 @@ pub(super) fn build(
     Ok(Prepared {
         launch,
         control: Box::new(control),
-        helpers: Vec::new(),
+        helpers: helper.into_iter().collect(),
     })
 }
 
-/// `--cid` would have crosvm open the kernel's device anew, and the CID is taken: by us.
+/// `--cid` would have crosvm open the kernel's device anew and fail: this process holds the CID.
 fn vsock(launch: &mut Launch, vsock: Vsock) {
     match vsock {
         Vsock::Kernel { vhost, cid } => {
-            let device = path(launch, vhost);
+            let device = launch.pass_path(vhost);
             launch.args(["--vsock", &format!("cid={cid},device={device}")]);
         }
         Vsock::User { socket } => {
-            let socket = path(launch, socket);
+            let socket = launch.pass_path(socket);
             launch.args(["--vhost-user", &format!("type=vsock,socket={socket}")]);
         }
     }
@@ -149,31 +146,31 @@ fn protection(
     };
     let mib = plan::swiotlb_mib(disks);
     launch.args(["--swiotlb", &mib.to_string()]);
-    // What reads a crashed process's memory would fault on the guest's.
+    // A reader of a crashed process's memory would fault on the guest's.
     launch.arg("--unmap-guest-memory-on-fork");
     Ok(mib)
 }
 
-/// Adds what the guest starts with, but for the kernel, whose place is behind the disks.
+/// Adds what the guest boots from, except the kernel, whose place is after the disks.
 fn boot(launch: &mut Launch, boot: Boot) -> Option<String> {
     let (kernel, initrd, params) = match boot {
         Boot::Kernel {
             kernel,
             initrd,
             params,
-        } => (Some(path(launch, kernel.into())), initrd, params),
+        } => (Some(launch.pass_path(kernel.into())), initrd, params),
         Boot::Bootloader {
             image,
             initrd,
             params,
         } => {
-            let image = path(launch, image.into());
+            let image = launch.pass_path(image.into());
             launch.args(["--bios", &image]);
             (None, initrd, params)
         }
     };
     if let Some(initrd) = initrd {
-        let initrd = path(launch, initrd.into());
+        let initrd = launch.pass_path(initrd.into());
         launch.args(["--initrd", &initrd]);
     }
     if !params.is_empty() {

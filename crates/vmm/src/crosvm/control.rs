@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Control of a running crosvm by its own front ends, such as `crosvm suspend SOCKET`: crosvm
-//! calls the messages on that socket unstable, and its own commands follow them.
+//! Control of a running crosvm by its own front ends, such as `crosvm suspend SOCKET`. crosvm calls
+//! the messages on that socket unstable; its front ends are always of the same version.
 
 use super::NAME;
-use super::args::path;
+use super::status::from_extended_status;
 use crate::child::{Child, Exit};
-use crate::death::{self, Status};
+use crate::death::Status;
 use crate::launch::Launch;
 use crate::plan::Balloon;
+use crate::run::{self, RunError};
 use crate::{Control, Error, Event};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use serde::Deserialize;
@@ -17,25 +17,21 @@ use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 /// The control socket's name in the VM's directory.
 const SOCKET: &str = "crosvm.sock";
-/// How long a command may take before crosvm counts as stuck. A balloon's size is asked of the
+/// How long a command may take before crosvm counts as hung. The size of a balloon is asked of the
 /// guest, which may not answer at all.
-const ANSWER: Timespec = Timespec {
-    tv_sec: 30,
-    tv_nsec: 0,
-};
+const ANSWER: Duration = Duration::from_secs(30);
 /// Requests that may wait for crosvm to begin.
 const BACKLOG: i32 = 16;
-/// Bytes of a front end's output that are read.
-const MOST_OUTPUT: usize = 64 << 10;
 
 /// Control of one crosvm.
 #[derive(Debug)]
 pub(super) struct Frontend {
     program: PathBuf,
-    /// The VM's directory by a descriptor: its path may be too long for a socket's address.
+    /// The VM's directory, by a descriptor: its path may be too long for a socket's address.
     directory: OwnedFd,
     balloon: Balloon,
     /// Whether the guest's start waits for a debugger.
@@ -66,7 +62,7 @@ impl Frontend {
         balloon: Balloon,
         waits: bool,
     ) -> Result<Self, Error> {
-        let what = || format!("listen on {}/{SOCKET}", directory.display());
+        let what = || format!("cannot listen on {}/{SOCKET}", directory.display());
         let io = |e: Errno| Error::io(what(), e);
         let flags =
             rustix::fs::OFlags::PATH | rustix::fs::OFlags::DIRECTORY | rustix::fs::OFlags::CLOEXEC;
@@ -82,7 +78,7 @@ impl Frontend {
         let address = SocketAddrUnix::new(short).map_err(io)?;
         rustix::net::bind(&listener, &address).map_err(io)?;
         rustix::net::listen(&listener, BACKLOG).map_err(io)?;
-        let socket = path(launch, listener);
+        let socket = launch.pass_path(listener);
         launch.args(["--socket", &socket]);
         Ok(Self {
             program: program.to_owned(),
@@ -99,11 +95,11 @@ impl Frontend {
         let directory = self
             .directory
             .try_clone()
-            .map_err(|e| Error::io("duplicate a directory's descriptor", e))?;
+            .map_err(|e| Error::io("cannot duplicate a directory's descriptor", e))?;
         let mut launch = Launch::new(self.program.clone());
         launch.args(["--log-level", "warn", "--no-syslog"]);
         launch.args(arguments);
-        let socket = format!("{}/{SOCKET}", path(&mut launch, directory));
+        let socket = format!("{}/{SOCKET}", launch.pass_path(directory));
         launch.arg(socket);
         launch.spawn()
     }
@@ -112,33 +108,19 @@ impl Frontend {
     fn command(&self, name: &'static str, arguments: &[&str]) -> Result<String, Error> {
         let child = self.spawn(arguments)?;
         let gone = || Error::Gone { command: name };
-        let mut output = Vec::new();
-        loop {
-            let mut fds = [
-                PollFd::from_borrowed_fd(child.pidfd(), PollFlags::IN),
-                PollFd::from_borrowed_fd(child.stderr(), PollFlags::IN),
-            ];
-            match poll(&mut fds, Some(&ANSWER)) {
-                Err(Errno::INTR) => continue,
-                // Dropping the child kills it.
-                Ok(0) | Err(_) => return Err(gone()),
-                Ok(_) => {}
-            }
-            let ended = !fds[0].revents().is_empty();
-            read(&child, &mut output);
-            if ended {
-                break;
-            }
-        }
-        let output = String::from_utf8_lossy(&output).trim().to_owned();
-        match child.wait()?.exit {
-            Exit::Code(0) => Ok(output),
-            _ if output.contains("failed to connect") || output.contains("failed to recv") => {
+        let output = run::to_end(&child, ANSWER).map_err(|e| match e {
+            RunError::Failed(e) => e,
+            RunError::TimedOut(_) => gone(),
+        })?;
+        let text = output.text.trim();
+        match output.exit {
+            Exit::Code(0) => Ok(text.to_owned()),
+            _ if text.contains("failed to connect") || text.contains("failed to recv") => {
                 Err(gone())
             }
             _ => Err(Error::Refused {
                 command: name,
-                answer: output,
+                answer: one_line(text),
             }),
         }
     }
@@ -151,18 +133,19 @@ impl Frontend {
     }
 }
 
-/// Reads what is there, up to the limit.
-fn read(child: &Child, output: &mut Vec<u8>) {
-    let mut buffer = [0; 4096];
-    while let Ok(n @ 1..) = rustix::io::read(child.stderr(), &mut buffer) {
-        let room = MOST_OUTPUT.saturating_sub(output.len());
-        output.extend_from_slice(&buffer[..n.min(room)]);
-    }
+/// What a front end printed, as a part of a message of one line.
+fn one_line(text: &str) -> String {
+    let lines: Vec<&str> = text
+        .lines()
+        .map(str::trim)
+        .filter(|l| !l.is_empty())
+        .collect();
+    lines.join("; ")
 }
 
 impl Control for Frontend {
-    /// Asks crosvm to go on, which it does anyway; it answers when it runs the guest. One that
-    /// waits for a debugger would go on without it.
+    /// Asks crosvm to resume the guest, which changes nothing, and is answered when the guest runs.
+    /// A crosvm that waits for a debugger would not wait any more, so it is asked something else.
     fn spawned(&self) -> Result<(), Error> {
         let arguments: &[&str] = if self.waits {
             &["usb", "list"]
@@ -183,7 +166,7 @@ impl Control for Frontend {
         let Some(probe) = self.probe.get() else {
             return Ok(Vec::new());
         };
-        // Only the thread that owns the VM asks.
+        // Only the thread that owns the VM calls this.
         if self.answered.load(Ordering::Acquire) {
             return Ok(Vec::new());
         }
@@ -193,9 +176,9 @@ impl Control for Frontend {
         self.answered.store(true, Ordering::Release);
         let exit = ended.exit;
         let mut said = Vec::new();
-        read(probe, &mut said);
+        run::drain(probe, &mut said);
         let said = String::from_utf8_lossy(&said);
-        // An answer of any kind will do; without one, crosvm has ended or is about to.
+        // Any answer will do; without one, crosvm has ended or is about to.
         if exit == Exit::Code(0) || (self.waits && !said.contains("failed to")) {
             return Ok(vec![Event::Ready]);
         }
@@ -219,7 +202,7 @@ impl Control for Frontend {
         match stream.next() {
             Some(Ok(stats)) => Ok(stats.stats.balloon_actual),
             _ => Err(Error::Protocol {
-                what: format!("answer to balloon_stats: {answer:?}"),
+                what: format!("answer to balloon_stats: {}", one_line(&answer)),
             }),
         }
     }
@@ -231,6 +214,6 @@ impl Control for Frontend {
     }
 
     fn exit_status(&self, code: i32) -> Status {
-        Status::Means(death::from_extended_status(code))
+        Status::Means(from_extended_status(code))
     }
 }

@@ -2,7 +2,6 @@
 //! Graphics, input, sound, network and devices of the host.
 
 use super::abilities::Abilities;
-use super::args::path;
 use super::{Dialect, unsupported};
 use crate::Error;
 use crate::launch::Launch;
@@ -93,7 +92,7 @@ pub(super) fn network(launch: &mut Launch, tap: Option<OwnedFd>) {
 /// Adds the input devices.
 pub(super) fn inputs(launch: &mut Launch, inputs: Vec<Input>) {
     for input in inputs {
-        let path = path(launch, input.source);
+        let path = launch.pass_path(input.source);
         let surface = |surface: &Surface| {
             let mut values = format!(",width={},height={}", surface.width, surface.height);
             if !surface.name.is_empty() {
@@ -118,7 +117,7 @@ pub(super) fn inputs(launch: &mut Launch, inputs: Vec<Input>) {
 /// Adds the devices of the host.
 pub(super) fn assigned(launch: &mut Launch, assigned: Option<Assigned>) {
     let Some(assigned) = assigned else { return };
-    let dtbo = path(launch, assigned.dtbo.into());
+    let dtbo = launch.pass_path(assigned.dtbo.into());
     launch.arg(format!("--device-tree-overlay={dtbo},filter"));
     for device in assigned.devices {
         launch.arg(format!(

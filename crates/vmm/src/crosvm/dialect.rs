@@ -23,8 +23,6 @@ pub struct Dialect {
     pub swiotlb: bool,
     /// `--virt-cpufreq`.
     pub virt_cpufreq: bool,
-    /// `--device-tree-overlay`. On x86 crosvm makes a device tree for guests that look for one.
-    pub device_tree: bool,
     /// `--android-display-service`.
     pub display_service: bool,
     /// The backend of `--virtio-snd` that makes sounds.
@@ -43,7 +41,6 @@ impl Dialect {
     /// | --- | --- | --- | --- | --- |
     /// | `--swiotlb` | yes | - | yes | - |
     /// | `--virt-cpufreq` | yes | - | yes | - |
-    /// | `--device-tree-overlay` | yes | yes | yes | yes |
     /// | `--android-display-service` | yes | yes | - | - |
     /// | `--no-syslog` | - | - | yes | yes |
     /// | `--virtio-snd` | aaudio | aaudio | - | - |
@@ -56,7 +53,6 @@ impl Dialect {
             arch,
             swiotlb: arm,
             virt_cpufreq: arm,
-            device_tree: true,
             display_service: android,
             syslog: android,
             audio_backend: android.then_some("aaudio"),

@@ -1,83 +1,87 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Disks as crosvm's block devices. A disk of partitions is a composite disk: a file that says
-//! which ranges of which files it is made of. Those files are named by their descriptors.
+//! Disks as crosvm's block devices. A disk of partitions is a composite disk: a file that lists the
+//! ranges of files that the disk is made of. Those files are named by their descriptors.
 
 use super::abilities::Abilities;
-use super::args::path;
+use super::unsupported;
 use crate::Error;
+use crate::images::{Images, OpenImage, invalid};
 use crate::launch::Launch;
 use crate::plan::{Disk, Partition};
-use composite_disk::{CompositeFile, Image, Layout, PARTITION_ALIGNMENT};
-use std::error::Error as StdError;
+use composite_disk::{CompositeFile, Layout, PARTITION_ALIGNMENT, SECTOR};
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-/// The file of zeros that fills up read-only partitions, in the VM's directory.
+/// The file of zeros that pads read-only partitions, in the VM's directory.
 const ZERO: &str = "zero.img";
 
-/// Adds the disks.
+/// Adds the disks. The result must live as long as the VM.
 pub(super) fn add(
     launch: &mut Launch,
     abilities: &Abilities,
     directory: &Path,
     disks: Vec<Disk>,
-) -> Result<(), Error> {
+) -> Result<Option<Box<dyn Send>>, Error> {
+    let mut images = Images::default();
     let mut zero = None;
     for (index, disk) in disks.into_iter().enumerate() {
         let (image, writable) = match disk {
             Disk::Image { image, writable } => {
-                let what = format!("disks[{index}].image");
-                (
-                    checked(&image, writable, &what, abilities, directory)?.0,
-                    writable,
-                )
+                let field = format!("disks[{index}].image");
+                let image = open(&mut images, &image, writable, &field, abilities, directory)?;
+                (whole(image, &field)?, writable)
             }
             Disk::Partitions(partitions) => {
                 abilities.composite_disk(&format!("disks[{index}].partitions"))?;
-                composite(launch, abilities, directory, index, partitions, &mut zero)?
+                let mut open = |image: &File, writable, field: &str| {
+                    open(&mut images, image, writable, field, abilities, directory)
+                };
+                composite(launch, &mut open, directory, index, partitions, &mut zero)?
             }
         };
-        let path = path(launch, image.into());
+        let path = launch.pass_path(image.into());
         launch.args([
             "--block",
-            // Locks are off: whether an image may be shared is the client's business.
+            // The file that crosvm inherits is locked already.
             &format!("path={path},ro={},lock=false", !writable),
         ]);
     }
-    Ok(())
+    Ok(images.into_helper())
 }
 
-/// An error about a part of what the client gave.
-fn invalid<E: StdError + Send + Sync + 'static>(what: String) -> impl FnOnce(E) -> Error {
-    move |source| Error::InvalidDisk {
-        what,
-        source: Box::new(source),
-    }
-}
-
-/// The image with exactly the access that is wanted, and its size as the guest sees it.
-fn checked(
+/// Opens an image; a sparse one only if this build of crosvm unfolds it.
+fn open(
+    images: &mut Images,
     image: &File,
     writable: bool,
-    what: &str,
+    field: &str,
     abilities: &Abilities,
     directory: &Path,
-) -> Result<(File, u64), Error> {
-    let image = composite_disk::reopen(image, writable).map_err(invalid(what.to_owned()))?;
-    let kind = Image::detect(&image).map_err(invalid(what.to_owned()))?;
-    let size = kind.size(writable).map_err(invalid(what.to_owned()))?;
-    if kind.is_sparse() {
-        abilities.android_sparse(what, directory)?;
+) -> Result<OpenImage, Error> {
+    let image = images.open(image, writable, field)?;
+    if image.kind.is_sparse() {
+        abilities.android_sparse(field, directory)?;
     }
-    Ok((image, size))
+    Ok(image)
+}
+
+/// A whole image. crosvm drops the bytes of an incomplete last sector.
+fn whole(image: OpenImage, field: &str) -> Result<File, Error> {
+    if image.kind.is_sparse() && image.size % SECTOR != 0 {
+        return Err(unsupported(format!(
+            "{field}: the unfolded image has {} bytes, which is not a multiple of {SECTOR}; make the image with blocks of 4096 bytes",
+            image.size
+        )));
+    }
+    Ok(image.file)
 }
 
 /// Makes a composite disk and returns its file, and whether it can be written to.
 fn composite(
     launch: &mut Launch,
-    abilities: &Abilities,
+    open: &mut dyn FnMut(&File, bool, &str) -> Result<OpenImage, Error>,
     directory: &Path,
     index: usize,
     partitions: Vec<Partition>,
@@ -86,15 +90,9 @@ fn composite(
     let mut paths = Vec::with_capacity(partitions.len());
     let mut parts = Vec::with_capacity(partitions.len());
     for partition in partitions {
-        let what = format!("disks[{index}] partition '{}'", partition.label);
-        let (file, size) = checked(
-            &partition.image,
-            partition.writable,
-            &what,
-            abilities,
-            directory,
-        )?;
-        paths.push(path(launch, file.into()));
+        let field = format!("disks[{index}] partition '{}'", partition.label);
+        let OpenImage { file, size, .. } = open(&partition.image, partition.writable, &field)?;
+        paths.push(launch.pass_path(file.into()));
         parts.push(composite_disk::Partition {
             label: partition.label,
             size,
@@ -127,7 +125,7 @@ fn composite(
         (&descriptor, &disk.descriptor),
     ] {
         file.write_all(content)
-            .map_err(|e| Error::io(format!("write a file of disks[{index}]"), e))?;
+            .map_err(|e| Error::io(format!("cannot write a file of disks[{index}]"), e))?;
     }
     let descriptor = composite_disk::reopen(&descriptor, false).map_err(invalid(failed()))?;
     Ok((descriptor, disk.writable))
@@ -136,14 +134,14 @@ fn composite(
 /// Hands over `file` so that it can only be read.
 fn read_only(launch: &mut Launch, file: &File, what: String) -> Result<String, Error> {
     let file = composite_disk::reopen(file, false).map_err(invalid(what))?;
-    Ok(path(launch, file.into()))
+    Ok(launch.pass_path(file.into()))
 }
 
 /// One alignment's worth of zeros.
 fn zeros(launch: &mut Launch, directory: &Path) -> Result<String, Error> {
     let file = create(directory, ZERO)?;
     file.set_len(PARTITION_ALIGNMENT)
-        .map_err(|e| Error::io(format!("enlarge {ZERO}"), e))?;
+        .map_err(|e| Error::io(format!("cannot enlarge {ZERO}"), e))?;
     read_only(launch, &file, ZERO.into())
 }
 
@@ -156,5 +154,5 @@ fn create(directory: &Path, name: &str) -> Result<File, Error> {
         .create_new(true)
         .mode(0o600)
         .open(&path)
-        .map_err(|e| Error::io(format!("make {}", path.display()), e))
+        .map_err(|e| Error::io(format!("cannot make {}", path.display()), e))
 }

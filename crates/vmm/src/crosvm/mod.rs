@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! crosvm as VMM: what Android runs.
 //!
-//! The order of its arguments is a contract: on x86 guests count on the PCI slots that follow from
-//! it. `args` has that order; what a platform's crosvm does not know is left out by the table in
-//! `dialect`; what a build may lack is asked once and answered by `abilities`.
+//! The order of its arguments is a contract: on x86 guests rely on the PCI slots that follow from
+//! it. `args` has that order; the table in `dialect` leaves out what a platform's crosvm does not
+//! know; `abilities` asks once what a build lacks.
 
 mod abilities;
 mod args;
@@ -12,16 +12,17 @@ mod devices;
 mod dialect;
 mod disks;
 mod serials;
+mod status;
 
 pub use abilities::Abilities;
 pub use dialect::{Dialect, Platform};
 
 use crate::plan::Plan;
-use crate::{Error, Prepared, Vmm, kernel};
+use crate::{Error, Prepared, Vmm};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// The name for people, also in errors.
+/// The name in messages.
 const NAME: &str = "crosvm";
 
 /// crosvm.
@@ -54,12 +55,11 @@ impl Vmm for Crosvm {
     }
 
     fn prepare(&self, plan: Plan) -> Result<Prepared, Error> {
-        kernel::check(&plan.machine.boot, self.dialect.arch)?;
         args::build(&self.program, &self.dialect, &self.abilities, plan)
     }
 }
 
-/// What this crosvm cannot do, by the field that asks for it.
+/// An error about a field that asks for something that this crosvm cannot do.
 fn unsupported(what: String) -> Error {
     Error::Unsupported { vmm: NAME, what }
 }

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The serial lines and consoles. There are always five, so that disks keep their PCI slots.
+//! The serial ports and consoles. There are always five, so that disks keep their PCI slots.
 
-use super::args::path;
 use crate::Error;
 use crate::launch::Launch;
 use crate::plan::{ConsoleInput, Consoles};
@@ -12,10 +11,18 @@ pub(super) fn add(launch: &mut Launch, consoles: Consoles) -> Result<(), Error> 
     let second = consoles
         .console_out
         .try_clone()
-        .map_err(|e| Error::io("duplicate the console's descriptor", e))?;
+        .map_err(|e| Error::io("cannot duplicate the console's descriptor", e))?;
+    if consoles
+        .console_in
+        .as_ref()
+        .is_some_and(rustix::termios::isatty)
+    {
+        // crosvm reads it itself, and only the foreground group may read from a terminal.
+        launch.stay_in_group();
+    }
     let input = consoles
         .console_in
-        .map(|fd| format!(",input={}", path(launch, fd)))
+        .map(|fd| format!(",input={}", launch.pass_path(fd)))
         .unwrap_or_default();
     let (tty, hvc) = match consoles.console_input {
         ConsoleInput::TtyS0 => (input.as_str(), ""),
@@ -38,10 +45,10 @@ pub(super) fn add(launch: &mut Launch, consoles: Consoles) -> Result<(), Error> 
     Ok(())
 }
 
-/// Where a line's output goes: nowhere if there is no descriptor.
+/// Where a port's output goes: nowhere if there is no descriptor.
 fn file(launch: &mut Launch, fd: Option<OwnedFd>) -> String {
     match fd {
-        Some(fd) => format!("type=file,path={}", path(launch, fd)),
+        Some(fd) => format!("type=file,path={}", launch.pass_path(fd)),
         None => "type=sink".into(),
     }
 }

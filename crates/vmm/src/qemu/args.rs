@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The command line.
 
+use super::blocks;
 use super::chardev;
 use super::devices::{self, Rare};
-use super::{Qmp, blocks};
+use super::qmp::Qmp;
 use crate::accel::Acceleration;
+use crate::images::Images;
 use crate::launch::Launch;
 use crate::plan::{Balloon, Boot, ConsoleInput, Consoles, Plan, Vsock};
-use crate::{Arch, Error, Prepared};
+use crate::{Arch, Error, Prepared, kernel};
 use std::path::Path;
 
 /// QEMU's own seccomp filter, with everything denied that a running VM does not need.
@@ -43,15 +45,16 @@ pub(super) fn build(
         // The guest waits for the debugger, which must be on this machine.
         launch.args(["-gdb", &format!("tcp:127.0.0.1:{port}"), "-S"]);
     }
-    let mut host_params = plan.host_params;
-    if plan.consoles.ramdump.is_some() {
-        host_params.insert(0, format!("crashkernel={RAMDUMP_MIB}M"));
-    }
+    let host_params = match plan.consoles.ramdump {
+        Some(_) => format!("crashkernel={RAMDUMP_MIB}M"),
+        None => String::new(),
+    };
+    kernel::check(&plan.machine.boot, arch, &host_params)?;
     boot(&mut launch, plan.machine.boot, host_params);
     if let Some(overlay) = plan.machine.device_tree_overlay {
         // Most of QEMU's guests have no device tree, and none of them applies an overlay.
-        let overlay = launch.pass(overlay.into());
-        let item = format!("name={OVERLAY},file=/proc/self/fd/{overlay}");
+        let overlay = launch.pass_path(overlay.into());
+        let item = format!("name={OVERLAY},file={overlay}");
         launch.args(["-fw_cfg", &item]);
     }
     // The order of devices is the order of their PCI slots: console and vsock first, so that the
@@ -66,9 +69,11 @@ pub(super) fn build(
         ]);
     }
     launch.args(["-device", "pvpanic-pci"]);
+    let mut images = Images::default();
     for (index, disk) in plan.machine.disks.into_iter().enumerate() {
-        helpers.extend(blocks::add(&mut launch, index, disk)?);
+        helpers.extend(blocks::add(&mut launch, &mut images, index, disk)?);
     }
+    helpers.extend(images.into_helper());
     devices::add(
         &mut launch,
         Rare {
@@ -87,7 +92,7 @@ pub(super) fn build(
 }
 
 /// A comma separates options; two are one in a value.
-pub(super) fn escape(value: &str) -> String {
+fn escape(value: &str) -> String {
     value.replace(',', ",,")
 }
 
@@ -118,28 +123,28 @@ fn machine(launch: &mut Launch, arch: Arch, accel: Acceleration, plan: &Plan) {
     launch.args(["-smp", &plan.machine.cpus.count().to_string()]);
 }
 
-fn boot(launch: &mut Launch, boot: Boot, host_params: Vec<String>) {
+fn boot(launch: &mut Launch, boot: Boot, host_params: String) {
     let (kernel, initrd, params) = match boot {
         Boot::Kernel {
             kernel,
             initrd,
             params,
         } => (kernel, initrd, params),
-        // It is told nothing: only kernels are.
+        // It gets no parameters: QEMU hands them to kernels only.
         Boot::Bootloader { image, .. } => {
-            let image = launch.pass(image.into());
-            launch.args(["-bios", &format!("/proc/self/fd/{image}")]);
+            let image = launch.pass_path(image.into());
+            launch.args(["-bios", &image]);
             return;
         }
     };
-    let kernel = launch.pass(kernel.into());
-    launch.args(["-kernel", &format!("/proc/self/fd/{kernel}")]);
+    let kernel = launch.pass_path(kernel.into());
+    launch.args(["-kernel", &kernel]);
     if let Some(initrd) = initrd {
-        let initrd = launch.pass(initrd.into());
-        launch.args(["-initrd", &format!("/proc/self/fd/{initrd}")]);
+        let initrd = launch.pass_path(initrd.into());
+        launch.args(["-initrd", &initrd]);
     }
-    let mut all = host_params;
-    all.extend(Some(params).filter(|params| !params.is_empty()));
+    let mut all = vec![host_params, params];
+    all.retain(|params| !params.is_empty());
     if !all.is_empty() {
         launch.args(["-append", &all.join(" ")]);
     }
@@ -154,7 +159,7 @@ fn consoles(
     let second = consoles
         .console_out
         .try_clone()
-        .map_err(|e| Error::io("duplicate the console's descriptor", e))?;
+        .map_err(|e| Error::io("cannot duplicate the console's descriptor", e))?;
     let (serial_in, virtio_in) = match consoles.console_input {
         ConsoleInput::TtyS0 => (consoles.console_in, None),
         ConsoleInput::Hvc0 => (None, consoles.console_in),

@@ -3,17 +3,17 @@
 //!
 //! A disk of partitions is one GPT disk to the guest. If all partitions have the same access mode,
 //! QEMU itself puts the files together, by a VMDK descriptor. It cannot do that for files of both
-//! modes, and it cannot read Android sparse images; a disk with such is served by a thread of ours
-//! over an inherited socket.
+//! modes, nor read Android sparse images: a thread of this process serves a disk that has any of
+//! these, over an inherited socket.
 
 use super::chardev::add_fd;
 use crate::Error;
+use crate::images::{Images, OpenImage, invalid};
 use crate::launch::Launch;
 use crate::plan::{Disk, Partition};
-use composite_disk::{Access, Extent, ExtentContent, Image, Layout, Source, VmdkFile};
+use composite_disk::{Access, Extent, ExtentContent, Layout, SECTOR, Source, VmdkFile};
 use nbd_disk::{Content, NbdDisk, Segment};
 use rustix::fs::MemfdFlags;
-use std::error::Error as StdError;
 use std::fs::File;
 use std::io::Write;
 use std::os::fd::OwnedFd;
@@ -22,49 +22,71 @@ use std::sync::Arc;
 /// What serves a disk as long as the VM runs, if something of ours does.
 type Helper = Option<Box<dyn Send>>;
 
-/// Adds disk number `index`.
-pub(super) fn add(launch: &mut Launch, index: usize, disk: Disk) -> Result<Helper, Error> {
-    let helper = match disk {
-        Disk::Image { image, writable } => add_image(launch, index, &image, writable)?,
-        Disk::Partitions(partitions) => add_partitions(launch, index, partitions)?,
-    };
-    launch.args(["-device", &format!("virtio-blk-pci,drive=disk{index}")]);
-    Ok(helper)
+/// The disk whose node has this name.
+pub(super) fn index_of(node: &str) -> Option<usize> {
+    node.strip_prefix("disk")?.parse().ok()
 }
 
-/// An error about a part of what the client gave.
-fn invalid<E: StdError + Send + Sync + 'static>(what: String) -> impl FnOnce(E) -> Error {
-    move |source| Error::InvalidDisk {
-        what,
-        source: Box::new(source),
-    }
+/// Adds disk number `index`.
+pub(super) fn add(
+    launch: &mut Launch,
+    images: &mut Images,
+    index: usize,
+    disk: Disk,
+) -> Result<Helper, Error> {
+    let helper = match disk {
+        Disk::Image { image, writable } => {
+            let image = images.open(&image, writable, &format!("disks[{index}].image"))?;
+            add_image(launch, index, image, writable)?
+        }
+        Disk::Partitions(partitions) => add_partitions(launch, images, index, partitions)?,
+    };
+    // A guest cannot do anything about a full file system of the host, so it is paused until there
+    // is room. Any other error is the guest's to see.
+    launch.args([
+        "-device",
+        &format!("virtio-blk-pci,drive=disk{index},werror=enospc,rerror=report"),
+    ]);
+    Ok(helper)
 }
 
 fn add_image(
     launch: &mut Launch,
     index: usize,
-    image: &File,
+    image: OpenImage,
     writable: bool,
 ) -> Result<Helper, Error> {
-    let what = || format!("disks[{index}].image");
-    let image = composite_disk::reopen(image, writable).map_err(invalid(what()))?;
-    let kind = Image::detect(&image).map_err(invalid(what()))?;
-    kind.size(writable).map_err(invalid(what()))?;
-    if kind.is_sparse() {
-        let mut segments = Vec::new();
-        unfold(&mut segments, image, &what())?;
+    if image.kind.is_sparse() {
+        let segments = whole_sparse(image.file, &format!("disks[{index}].image"))?;
         return serve(launch, index, segments, false).map(Some);
     }
-    let set = add_fd(launch, image.into());
+    let set = add_fd(launch, image.file.into());
     launch.args([
         "-blockdev",
-        // Locks are off: whether an image may be shared is the client's business.
+        // QEMU's own locks are off: the file that it inherits is locked already.
         &format!(
             "driver=file,node-name=disk{index},filename=/dev/fdset/{set},locking=off,read-only={}",
             on_off(!writable)
         ),
     ]);
     Ok(None)
+}
+
+/// The ranges of a sparse image that is a whole disk: a guest reads no incomplete sector, so the
+/// last one is filled up.
+fn whole_sparse(image: File, what: &str) -> Result<Vec<Segment>, Error> {
+    let mut segments = Vec::new();
+    unfold(&mut segments, image, what)?;
+    let offset = segments.last().map_or(0, |last| last.offset + last.length);
+    let length = offset.next_multiple_of(SECTOR) - offset;
+    if length > 0 {
+        segments.push(Segment {
+            offset,
+            length,
+            content: Content::Zero,
+        });
+    }
+    Ok(segments)
 }
 
 /// Adds the ranges of a sparse image.
@@ -96,21 +118,20 @@ fn on_off(on: bool) -> &'static str {
 
 fn add_partitions(
     launch: &mut Launch,
+    images: &mut Images,
     index: usize,
     partitions: Vec<Partition>,
 ) -> Result<Helper, Error> {
     let mut files = Vec::with_capacity(partitions.len());
     let mut parts = Vec::with_capacity(partitions.len());
     for partition in partitions {
-        let what = || format!("disks[{index}] partition '{}'", partition.label);
-        let file = composite_disk::reopen(&partition.image, partition.writable)
-            .map_err(invalid(what()))?;
-        let kind = Image::detect(&file).map_err(invalid(what()))?;
-        let size = kind.size(partition.writable).map_err(invalid(what()))?;
+        let what = format!("disks[{index}] partition '{}'", partition.label);
+        let OpenImage { file, kind, size } =
+            images.open(&partition.image, partition.writable, &what)?;
         files.push(PartitionFile {
             file,
             is_sparse: kind.is_sparse(),
-            what: what(),
+            what,
         });
         parts.push(composite_disk::Partition {
             label: partition.label,
@@ -144,8 +165,8 @@ fn add_vmdk(
 ) -> Result<(), Error> {
     let writable = layout.access() == Access::Writable;
     let failed = || format!("disks[{index}]");
-    // The descriptor names sets, and a set's number is that of its descriptor, so the files that
-    // are made of the layout need their descriptors before their content.
+    // The descriptor names fd sets, and a set has the number of its descriptor. So the files that are
+    // made from the layout need their descriptors before their content.
     let header = memfd("gpt-header")?;
     let footer = memfd("gpt-footer")?;
     let sets: Vec<i32> = files
@@ -169,7 +190,7 @@ fn add_vmdk(
             VmdkFile::Footer => Some(footer_set),
             VmdkFile::Partition(number) => sets.get(number).copied(),
         };
-        // Every number is one of ours; no set has the number -1.
+        // Every number is known here; no set has the number -1.
         format!("/dev/fdset/{}", set.unwrap_or(-1))
     })
     .map_err(invalid(failed()))?;
@@ -181,7 +202,7 @@ fn add_vmdk(
     ] {
         fd.try_clone()
             .and_then(|fd| File::from(fd).write_all(content))
-            .map_err(|e| Error::io(format!("write a descriptor of disks[{index}]"), e))?;
+            .map_err(|e| Error::io(format!("cannot write a descriptor of disks[{index}]"), e))?;
     }
     let set = add_fd(launch, reopen(&descriptor)?);
     launch.args([
@@ -196,8 +217,12 @@ fn add_vmdk(
 
 /// A file in memory.
 fn memfd(name: &str) -> Result<OwnedFd, Error> {
-    rustix::fs::memfd_create(name, MemfdFlags::CLOEXEC)
-        .map_err(|e| Error::io(format!("make a file in memory, {name}"), e))
+    rustix::fs::memfd_create(name, MemfdFlags::CLOEXEC).map_err(|e| {
+        Error::io(
+            format!("cannot make a file in memory ({name}); a sandbox must allow memfd_create"),
+            e,
+        )
+    })
 }
 
 /// The disk as a server in this process, which enforces the access mode of each partition.
@@ -243,11 +268,8 @@ fn serve(
     segments: Vec<Segment>,
     writable: bool,
 ) -> Result<Box<dyn Send>, Error> {
-    let (server, socket) =
-        NbdDisk::start(&format!("disk{index}"), segments).map_err(|e| Error::InvalidDisk {
-            what: format!("disks[{index}]"),
-            source: Box::new(e),
-        })?;
+    let (server, socket) = NbdDisk::start(&format!("disk{index}"), segments)
+        .map_err(invalid(format!("disks[{index}]")))?;
     let fd = launch.pass(socket);
     launch.args([
         "-blockdev",
@@ -257,4 +279,26 @@ fn serve(
         ),
     ]);
     Ok(Box::new(server))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    #[test]
+    fn a_sparse_image_ends_with_a_whole_sector() {
+        // 13 blocks of 1000 bytes that are not stored.
+        let mut image = tempfile::tempfile().unwrap();
+        for word in [0xed26_ff3a_u32, 1, 28 | 12 << 16, 1000, 13, 1, 0] {
+            image.write_all(&word.to_le_bytes()).unwrap();
+        }
+        for word in [0xcac3_u32, 13, 12] {
+            image.write_all(&word.to_le_bytes()).unwrap();
+        }
+        let segments = whole_sparse(image, "disks[0].image").unwrap();
+        let last = segments.last().unwrap();
+        assert_eq!(last.offset + last.length, 26 * 512);
+        assert_eq!((last.offset, last.length), (13000, 312));
+    }
 }

@@ -32,7 +32,7 @@ impl Bridge {
     /// # Errors
     /// If the socket or the thread cannot be made.
     pub(super) fn start(id: &str, out: OwnedFd, input: OwnedFd) -> Result<(Self, OwnedFd), Error> {
-        let io = |e: Errno| Error::io(format!("{id}: make a socket for its input"), e);
+        let io = |e: Errno| Error::io(format!("{id}: cannot make a socket for its input"), e);
         let (ours, theirs) = rustix::net::socketpair(
             AddressFamily::UNIX,
             SocketType::STREAM,
@@ -49,7 +49,7 @@ impl Bridge {
             out,
         };
         let thread = StoppableThread::start(id, move |stop| copying.run(stop))
-            .map_err(|e| Error::io(format!("{id}: start a thread for its input"), e))?;
+            .map_err(|e| Error::io(format!("{id}: cannot start a thread for its input"), e))?;
         Ok((Self { _thread: thread }, theirs))
     }
 }

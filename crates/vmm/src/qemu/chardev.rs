@@ -58,7 +58,8 @@ pub(super) fn add_fd(launch: &mut Launch, fd: OwnedFd) -> i32 {
 }
 
 fn is_socket(fd: &OwnedFd) -> Result<bool, Error> {
-    let stat = rustix::fs::fstat(fd).map_err(|e| Error::io("stat a console descriptor", e))?;
+    let stat =
+        rustix::fs::fstat(fd).map_err(|e| Error::io("cannot examine a console descriptor", e))?;
     Ok(FileType::from_raw_mode(stat.st_mode) == FileType::Socket)
 }
 
@@ -70,8 +71,8 @@ fn reopen(id: &str, fd: OwnedFd, flags: OFlags) -> Result<OwnedFd, Error> {
     match rustix::fs::open(&path, flags | extra, Mode::empty()) {
         Ok(new) => Ok(new),
         Err(e) => {
-            let have =
-                rustix::fs::fcntl_getfl(&fd).map_err(|e| Error::io(format!("{id}: flags"), e))?;
+            let have = rustix::fs::fcntl_getfl(&fd)
+                .map_err(|e| Error::io(format!("{id}: cannot read its flags"), e))?;
             if have & OFlags::ACCMODE == flags & OFlags::ACCMODE {
                 Ok(fd)
             } else {

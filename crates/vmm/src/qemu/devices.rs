@@ -2,7 +2,6 @@
 //! The devices that most VMs do not have. Of those that crosvm has and QEMU has not, a plan is
 //! refused by the field's name.
 
-use super::args::escape;
 use crate::Error;
 use crate::launch::Launch;
 use crate::plan::{Boot, Input, InputKind, Plan};
@@ -68,8 +67,7 @@ pub(super) fn add(launch: &mut Launch, plan: Rare) {
         launch.args(["-device", "virtio-net-pci,netdev=net"]);
     }
     for input in plan.inputs {
-        let fd = launch.pass(input.source);
-        let device = escape(&format!("/proc/self/fd/{fd}"));
+        let device = launch.pass_path(input.source);
         launch.args(["-device", &format!("virtio-input-host-pci,evdev={device}")]);
     }
     if plan.usb {

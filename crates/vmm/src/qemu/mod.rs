@@ -6,14 +6,13 @@ mod blocks;
 mod bridge;
 mod chardev;
 mod devices;
+mod messages;
 mod qmp;
 mod uclamp;
 
-pub use qmp::Qmp;
-
 use crate::accel::Acceleration;
 use crate::plan::Plan;
-use crate::{Arch, Error, Prepared, Vmm, kernel};
+use crate::{Arch, Error, Prepared, Vmm};
 use std::path::{Path, PathBuf};
 
 /// QEMU.
@@ -55,7 +54,6 @@ impl Vmm for Qemu {
     }
 
     fn prepare(&self, plan: Plan) -> Result<Prepared, Error> {
-        kernel::check(&plan.machine.boot, self.arch)?;
         args::build(&self.program, self.arch, self.accel, plan)
     }
 }

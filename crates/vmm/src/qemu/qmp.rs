@@ -4,18 +4,14 @@
 //! The owner of the VM polls [`Qmp::event_fd`] and calls [`Control::events`]; a thread that wants a
 //! command writes it and waits for its answer to be read there.
 
+use super::messages::{self, BalloonSize, Command, CpuThread, Line, Request};
 use super::uclamp;
-use crate::death::{Ending, Status};
+use crate::death::Status;
 use crate::launch::Launch;
 use crate::plan::{Balloon, Plan};
 use crate::{Control, Error, Event};
-use qapi_qmp::{
-    GUEST_PANICKED, SHUTDOWN, ShutdownCause, WATCHDOG, balloon, cont, qmp_capabilities,
-    query_balloon, query_cpus_fast, stop,
-};
-use qapi_spec::{Command, Event as _, Execute};
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
-use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::collections::HashMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -25,38 +21,14 @@ use std::time::Duration;
 
 /// The longest line that is accepted: far above any answer to the commands used here.
 const MAX_LINE: usize = 1 << 20;
+/// Bytes of a wrong line that are quoted.
+const MAX_QUOTE: usize = 200;
 /// How long QEMU may take to answer a command before it counts as stuck.
 const ANSWER: Duration = Duration::from_secs(30);
-/// The id of the first command, which the greeting causes.
+/// The id of the first command, the reply to the greeting.
 const HELLO: u64 = 0;
-/// The id of the question for the CPUs' threads, which the end of the greeting causes.
+/// The id of the question for the CPUs' threads, which follows the greeting.
 const CPUS: u64 = 1;
-
-/// One line from QEMU: a greeting, an event, or an answer.
-#[derive(Debug, Deserialize)]
-struct Line {
-    #[serde(rename = "QMP")]
-    greeting: Option<Value>,
-    event: Option<String>,
-    #[serde(default)]
-    data: Value,
-    #[serde(rename = "return")]
-    answer: Option<Value>,
-    error: Option<Refusal>,
-    id: Option<u64>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Refusal {
-    desc: String,
-}
-
-/// What `query-cpus-fast` says of each CPU.
-#[derive(Debug, Deserialize)]
-struct CpuThread {
-    #[serde(rename = "thread-id")]
-    id: i32,
-}
 
 type Answer = Result<Value, String>;
 
@@ -64,7 +36,7 @@ type Answer = Result<Value, String>;
 struct State {
     /// Bytes of a line that is not complete yet.
     pending: Vec<u8>,
-    /// Who waits for the answer to which command.
+    /// The callers that wait for the answers to their commands.
     waiting: HashMap<u64, SyncSender<Answer>>,
     last_id: u64,
     closed: bool,
@@ -83,13 +55,13 @@ impl Default for State {
 
 /// The machine protocol's channel to one QEMU.
 #[derive(Debug)]
-pub struct Qmp {
+pub(super) struct Qmp {
     socket: OwnedFd,
     state: Mutex<State>,
     /// The guest's memory in bytes.
     memory: u64,
     balloon: Balloon,
-    /// Whether the CPUs' threads are to ask for the host's fastest, once they are there.
+    /// Whether to boost the CPUs' threads once they exist.
     boost: bool,
 }
 
@@ -102,7 +74,7 @@ impl Qmp {
             SocketFlags::CLOEXEC,
             None,
         )
-        .map_err(|e| Error::io("make a socket for the VMM's control channel", e))?;
+        .map_err(|e| Error::io("cannot make a socket for the VMM's control channel", e))?;
         let fd = launch.pass(theirs);
         launch.args(["-chardev", &format!("socket,id=qmp,fd={fd}")]);
         launch.args(["-mon", "chardev=qmp,mode=control"]);
@@ -126,15 +98,12 @@ impl Qmp {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes one command. The commands are shorter than any socket buffer, so this fails rather
-    /// than blocks if QEMU does not read.
-    fn send<C: Command>(&self, command: C, id: u64) -> Result<(), Error> {
-        let gone = || Error::Gone { command: C::NAME };
+    /// Writes one command. Commands are shorter than any socket buffer, so if QEMU does not read,
+    /// this fails rather than blocks.
+    fn send(&self, command: Command, id: u64) -> Result<(), Error> {
         let mut text =
-            serde_json::to_vec(&Execute::<C, u64>::new(command, Some(id))).map_err(|e| {
-                Error::Protocol {
-                    what: e.to_string(),
-                }
+            serde_json::to_vec(&Request { command, id }).map_err(|e| Error::Protocol {
+                what: e.to_string(),
             })?;
         text.push(b'\n');
         match rustix::net::send(
@@ -143,13 +112,16 @@ impl Qmp {
             SendFlags::DONTWAIT | SendFlags::NOSIGNAL,
         ) {
             Ok(n) if n == text.len() => Ok(()),
-            _ => Err(gone()),
+            _ => Err(Error::Gone {
+                command: command.name(),
+            }),
         }
     }
 
     /// Sends a command and waits for its answer.
-    fn execute<C: Command>(&self, command: C) -> Result<C::Ok, Error> {
-        let gone = || Error::Gone { command: C::NAME };
+    fn execute(&self, command: Command) -> Result<Value, Error> {
+        let name = command.name();
+        let gone = || Error::Gone { command: name };
         let (sender, receiver) = mpsc::sync_channel(1);
         let id = {
             let mut state = self.state();
@@ -165,30 +137,32 @@ impl Qmp {
             .send(command, id)
             .and_then(|()| receiver.recv_timeout(ANSWER).map_err(|_| gone()));
         self.state().waiting.remove(&id);
-        match answer? {
-            Ok(value) => serde_json::from_value(value).map_err(|e| Error::Protocol {
-                what: format!("answer to {}: {e}", C::NAME),
-            }),
-            Err(answer) => Err(Error::Refused {
-                command: C::NAME,
-                answer,
-            }),
-        }
+        answer?.map_err(|answer| Error::Refused {
+            command: name,
+            answer,
+        })
+    }
+
+    /// Sends a command whose answer says something.
+    fn ask<T: DeserializeOwned>(&self, command: Command) -> Result<T, Error> {
+        serde_json::from_value(self.execute(command)?).map_err(|e| Error::Protocol {
+            what: format!("answer to {}: {e}", command.name()),
+        })
     }
 
     /// What one line means.
     fn line(&self, line: &[u8], events: &mut Vec<Event>) -> Result<(), Error> {
         let line: Line = serde_json::from_slice(line).map_err(|e| Error::Protocol {
             what: format!(
-                "{e} in {:?}",
-                String::from_utf8_lossy(&line[..line.len().min(200)])
+                "{e} in '{}'",
+                line[..line.len().min(MAX_QUOTE)].escape_ascii()
             ),
         })?;
         if line.greeting.is_some() {
-            return self.send(qmp_capabilities { enable: None }, HELLO);
+            return self.send(Command::Capabilities, HELLO);
         }
         if let Some(name) = line.event {
-            events.extend(ending(&name, line.data).map(Event::Ending));
+            events.extend(messages::event(&name, line.data));
             return Ok(());
         }
         let answer = match (line.answer, line.error) {
@@ -198,20 +172,20 @@ impl Qmp {
         if line.id == Some(HELLO) {
             events.push(Event::Ready);
             if self.boost {
-                return self.send(query_cpus_fast {}, CPUS);
+                return self.send(Command::QueryCpus, CPUS);
             }
         } else if line.id == Some(CPUS) {
             boost(answer);
         } else if let Some(waiter) = line.id.and_then(|id| self.state().waiting.remove(&id)) {
-            // The waiter may have given up; then no one wants the answer.
+            // The waiter may have given up; then nobody wants the answer.
             let _ = waiter.try_send(answer);
         }
         Ok(())
     }
 }
 
-/// Has the threads of the virtual CPUs ask for the host's fastest. It is a wish, so a refusal is a
-/// warning.
+/// Asks the scheduler to run the threads of the virtual CPUs at full speed. It is an optimization,
+/// so a refusal is only a warning.
 fn boost(answer: Answer) {
     let threads = answer.and_then(|value| {
         serde_json::from_value::<Vec<CpuThread>>(value).map_err(|e| e.to_string())
@@ -223,24 +197,6 @@ fn boost(answer: Answer) {
     });
     if let Err(e) = done {
         log::warn!("boostUclamp: the virtual CPUs are not boosted: {e}");
-    }
-}
-
-/// How the guest ended, if this event says so.
-fn ending(name: &str, data: Value) -> Option<Ending> {
-    match name {
-        GUEST_PANICKED::NAME => Some(Ending::Crash),
-        WATCHDOG::NAME => Some(Ending::Watchdog),
-        SHUTDOWN::NAME => {
-            let reason = serde_json::from_value::<SHUTDOWN>(data).ok()?.reason;
-            Some(match reason {
-                ShutdownCause::guest_reset | ShutdownCause::subsystem_reset => Ending::Reboot,
-                ShutdownCause::guest_panic => Ending::Crash,
-                ShutdownCause::guest_shutdown => Ending::Shutdown,
-                _ => Ending::Host,
-            })
-        }
-        _ => None,
     }
 }
 
@@ -259,7 +215,7 @@ impl Control for Qmp {
                 Ok((0, _)) | Err(_) => {
                     let mut state = self.state();
                     state.closed = true;
-                    // Dropping the senders wakes those who wait.
+                    // Dropping the senders wakes the waiting callers.
                     state.waiting.clear();
                     events.push(Event::Closed);
                     return Ok(events);
@@ -287,25 +243,23 @@ impl Control for Qmp {
     }
 
     fn suspend(&self) -> Result<(), Error> {
-        self.execute(stop {}).map(|_| ())
+        self.execute(Command::Stop).map(drop)
     }
 
     fn resume(&self) -> Result<(), Error> {
-        self.execute(cont {}).map(|_| ())
+        self.execute(Command::Cont).map(drop)
     }
 
     fn balloon(&self) -> Result<u64, Error> {
         self.has_balloon()?;
-        // QEMU tells what is left to the guest.
-        let left = self.execute(query_balloon {})?.actual;
-        Ok(self.memory.saturating_sub(left.unsigned_abs()))
+        let left: BalloonSize = self.ask(Command::QueryBalloon)?;
+        Ok(self.memory.saturating_sub(left.actual))
     }
 
     fn set_balloon(&self, bytes: u64) -> Result<(), Error> {
         self.has_balloon()?;
-        let left = self.memory.saturating_sub(bytes);
-        let value = i64::try_from(left).unwrap_or(i64::MAX);
-        self.execute(balloon { value }).map(|_| ())
+        let value = self.memory.saturating_sub(bytes);
+        self.execute(Command::Balloon { value }).map(drop)
     }
 
     fn exit_status(&self, _code: i32) -> Status {
