@@ -147,9 +147,7 @@ fn prepare(fd: &OwnedFd) -> Result<(), Error> {
         .map_err(|e| Error::io("a connection must be a socket", e))?;
     if kind != SocketType::STREAM || family != AddressFamily::UNIX {
         return Err(Error::io(
-            format!(
-                "a connection must be a Unix stream socket, not family {family:?} type {kind:?}"
-            ),
+            "a connection must be a Unix stream socket; pass one end of a socketpair",
             rustix::io::Errno::PROTOTYPE,
         ));
     }
@@ -184,7 +182,7 @@ pub fn connect(socket: &OwnedFd, timeout: Duration) -> Result<RpcSession, Error>
 }
 
 /// A client bounds each wait, but not a handshake as a whole: a manager that sends one byte after the
-/// other is not worth a thread for every connection.
+/// other is not worth a thread forevery connection.
 struct NoDeadlineThread;
 
 impl Observer for NoDeadlineThread {
