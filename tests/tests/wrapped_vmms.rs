@@ -87,6 +87,12 @@ fn a_stop_ends_a_wrapped_vmm() {
         let vm = start(&manager, config(host, &["--hang"]));
         let all = all(host, &manager);
         vm.stop().unwrap();
+        // A stop returns when nothing of the VM is left.
+        let left: Vec<_> = processes(&host.root)
+            .into_iter()
+            .filter(|p| p.pid.cast_unsigned() != manager.process_id())
+            .collect();
+        assert!(left.is_empty(), "{left:?}");
         all.iter().for_each(Process::wait);
         let death = vm.wait_for_death(Some(PATIENCE)).unwrap();
         assert_eq!(death, Some(DeathReason::Killed), "{}", manager.log());
