@@ -4,11 +4,11 @@
 //! its place. A property of the policy is a big-endian 32-bit number, 1 for yes and 0 for no, and one
 //! that is not there means no.
 
-use crate::host::Host;
 use dtoolkit::fdt::{Fdt, FdtNode};
 use dtoolkit::model::DeviceTree;
 use dtoolkit::model::overlay::OverlayApplier;
 use dtoolkit::{Node, Property};
+use host::Host;
 use std::io;
 use std::path::{Path, PathBuf};
 

@@ -13,8 +13,8 @@
 
 use crate::error::Error;
 use crate::fd::sealed;
-use crate::host::Host;
 use dtoolkit::model::{DeviceTree, DeviceTreeNode, DeviceTreeProperty};
+use host::Host;
 use std::fs::File;
 use std::io;
 use std::path::Path;
@@ -247,7 +247,7 @@ mod tests {
         let place = reference(dir.path());
         std::fs::write(place.join("blob"), [0; 2000]).unwrap();
         let error = build(&place, &ID, &[]).unwrap_err();
-        let text = crate::status::chain(&error);
+        let text = host::chain(&error);
         assert!(text.contains("at most 2000"), "{text}");
     }
 }

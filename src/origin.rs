@@ -4,10 +4,10 @@
 //! belong to no side.
 
 use crate::error::{Error, Kind};
-use crate::host::Host;
 use crate::requested::{Config, Requested};
 use avf_aidl::service::app_config::Payload;
 use avf_aidl::service::{VirtualMachineAppConfig, VirtualMachineRawConfig};
+use host::Host;
 use microdroid::INSTANCE_PARTITION;
 use rsbinder::ParcelFileDescriptor;
 use std::os::fd::AsRawFd;

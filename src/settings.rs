@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Settings of the environment that concern every VM of a manager.
 
-use crate::host::has_raised_privileges;
+use host::has_raised_privileges;
 use std::env;
 use std::path::PathBuf;
 use std::time::Duration;

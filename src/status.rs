@@ -3,21 +3,9 @@
 //! text.
 
 use crate::error::{self, Kind};
+use host::chain;
 use rsbinder::{ExceptionCode, Status};
 use std::error::Error;
-
-/// An error and its causes in one line.
-#[must_use]
-pub fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        next = cause.source();
-    }
-    text
-}
 
 /// A status with `exception` and a message.
 #[must_use]

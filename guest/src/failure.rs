@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Why the guest could not do its work, and under which names the host knows that.
+//! Why the guest could not do its work, and the names by which the host knows that.
 
 use std::fmt::Display;
 use vm_payload::ErrorCode;
@@ -57,25 +57,13 @@ impl Failure {
         Self { kind, message }
     }
 
-    /// A failure of the step `what` with the system's answer.
+    /// A failure to do `what`, such as "read FILE", with the system's answer.
     pub(crate) fn io(kind: Kind, what: impl Display, source: &impl Display) -> Self {
-        Self::new(kind, format!("{what}: {source}"))
+        Self::new(kind, format!("cannot {what}: {source}"))
     }
 
     /// What is written to the failure line.
     pub(crate) fn line(&self) -> String {
         format!("{}|{}", self.kind.reason(), self.message)
     }
-}
-
-/// An error's text with those of its sources.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(source) = next {
-        text.push_str(": ");
-        text.push_str(&source.to_string());
-        next = source.source();
-    }
-    text
 }

@@ -3,8 +3,8 @@
 
 use super::{invalid, unusable};
 use crate::error::Error;
-use crate::host::Host;
 use avf_aidl::service::VirtualMachineRawConfig;
+use host::Host;
 use rsbinder::ParcelFileDescriptor;
 use std::fs::File;
 use vm_config::VmConfig;

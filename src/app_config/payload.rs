@@ -4,9 +4,9 @@
 use super::{disk as disk_of, invalid, open, partition, required, unusable};
 use crate::error::Error;
 use crate::fd::sealed;
-use crate::host::Host;
 use avf_aidl::service::app_config::Payload;
 use avf_aidl::service::{DiskImage, VirtualMachineAppConfig, VirtualMachinePayloadConfig};
+use host::Host;
 use microdroid::apex::{ApexInfo, ApexInfoList, Wanted, select};
 use microdroid::metadata::{self, ApexPayload, ApkPayload, Metadata};
 use microdroid::{

@@ -15,13 +15,13 @@ use crate::app_config::Platform;
 use crate::capabilities::Capabilities;
 use crate::client::Client;
 use crate::error::Error;
-use crate::host::Host;
 use crate::reports::{NoReports, Reports};
 use crate::requested::Requested;
 use crate::status::unsupported;
 use crate::vm::Context;
 use avf_aidl::common::Certificate;
 use avf_aidl::service::{AssignableDevice, VirtualMachineDebugInfo, VirtualMachineRawConfig};
+use host::Host;
 use rsbinder::{BinderResult, Status};
 use std::sync::Arc;
 

@@ -2,8 +2,9 @@
 //! Files that clients have made for their guests: instance, data and raw partitions, and idsigs.
 
 use crate::fd::regular;
-use crate::status::{chain, exception, failure};
+use crate::status::{exception, failure};
 use avf_aidl::service::PartitionType;
+use host::chain;
 use rsbinder::{BinderResult, ExceptionCode, ParcelFileDescriptor, Status};
 use rustix::fs::OFlags;
 use std::io;

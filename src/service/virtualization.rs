@@ -6,7 +6,6 @@ use crate::client::Client;
 use crate::debug_policy::DebugPolicy;
 use crate::device_tree;
 use crate::error::Error;
-use crate::host::{Host, Hypervisor};
 use crate::origin;
 use crate::profile::{Chosen, Profile};
 use crate::reports::Creation;
@@ -20,6 +19,7 @@ use avf_aidl::service::{
     AssignableDevice, BnVirtualizationService, IVirtualMachine, IVirtualizationService,
     PartitionType, VirtualMachineConfig, VirtualMachineDebugInfo,
 };
+use host::{Host, Hypervisor};
 use rsbinder::{BinderResult, Interface, ParcelFileDescriptor, SIBinder, Strong};
 use std::sync::Arc;
 use vmm::crosvm::Platform;

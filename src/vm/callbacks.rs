@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Telling a VM's clients what happens to it.
 
-use crate::status::{chain, exception};
+use crate::status::exception;
 use crate::vm::death::death_reason;
 use avf_aidl::common::ErrorCode;
 use avf_aidl::service::IVirtualMachineCallback;
+use host::chain;
 use rsbinder::{BinderResult, ExceptionCode, Strong};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};

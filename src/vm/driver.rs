@@ -6,7 +6,6 @@
 
 use crate::error::{Error, Kind};
 use crate::reports;
-use crate::status::chain;
 use crate::vm::control_socket::Controller;
 use crate::vm::death::death_reason;
 use crate::vm::metrics::Metrics;
@@ -17,6 +16,7 @@ use crate::vm::vsock::{HostSide, VSOCK_SOCKET};
 use crate::vm::{Instance, RunOptions, VmDirectory};
 use avf_rpc::server::{Policy, Server};
 use avf_rpc::vsock::GuestServer;
+use host::chain;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::os::fd::AsFd;
 use std::sync::Arc;

@@ -85,6 +85,8 @@ fn a_stop_ends_a_wrapped_vmm() {
     with_qemu("a_stop_ends_a_wrapped_vmm", |host, qemu| {
         let manager = manager(host, &wrapper(host, qemu));
         let vm = start(&manager, config(host, &["--hang"]));
+        // A guest that does not run cannot end by itself.
+        vm.binder().suspend().unwrap();
         let all = all(host, &manager);
         vm.stop().unwrap();
         // A stop returns when nothing of the VM is left.
@@ -104,6 +106,7 @@ fn a_wrapped_vmm_ends_with_a_killed_manager() {
     with_qemu("a_wrapped_vmm_ends_with_a_killed_manager", |host, qemu| {
         let manager = manager(host, &wrapper(host, qemu));
         let vm = start(&manager, config(host, &["--hang"]));
+        vm.binder().suspend().unwrap();
         let all = all(host, &manager);
         processes(&host.root)
             .iter()

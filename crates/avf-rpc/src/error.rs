@@ -38,6 +38,14 @@ pub enum Error {
 }
 
 impl Error {
+    /// The error with the system's answer, for a log.
+    pub(crate) fn line(&self) -> String {
+        match self {
+            Self::Io { what, source } => format!("{what}: {source}"),
+            _ => self.to_string(),
+        }
+    }
+
     /// Wraps an I/O error with what was being done.
     pub(crate) fn io(what: impl Into<String>, source: impl Into<io::Error>) -> Self {
         Self::Io {
@@ -49,6 +57,28 @@ impl Error {
     /// Wraps a status of the RPC library.
     pub(crate) fn rpc(what: &'static str) -> impl FnOnce(rsbinder::StatusCode) -> Self {
         move |status| Self::Rpc { what, status }
+    }
+}
+
+/// Why a call failed, in words: what the server said, or else what its exception means.
+#[must_use]
+pub fn explain_status(status: &rsbinder::Status) -> String {
+    use rsbinder::ExceptionCode;
+    // The server's own words are better than any that are known here.
+    if let Some(message) = status.message().filter(|message| !message.is_empty()) {
+        return message.to_owned();
+    }
+    match status.exception_code() {
+        ExceptionCode::TransactionFailed => explain(status.transaction_error()),
+        ExceptionCode::ServiceSpecific => {
+            format!("the service's error {}", status.service_specific_error())
+        }
+        ExceptionCode::Security => "permission denied".into(),
+        ExceptionCode::IllegalArgument => "an argument is not valid".into(),
+        ExceptionCode::NullPointer => "a value that the interface demands is missing".into(),
+        ExceptionCode::IllegalState => "it is not possible in the present state".into(),
+        ExceptionCode::UnsupportedOperation => "it is not supported".into(),
+        other => format!("binder exception {}", other as i32),
     }
 }
 

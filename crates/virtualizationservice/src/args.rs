@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The command line.
 
-use crate::logger::LEVEL_VARIABLE;
+use host::ROOT_VARIABLE;
+use host::logger::LEVEL_VARIABLE;
 use std::ffi::OsString;
-use virtualizationservice::{AtomIds, BinderChoice, DEFAULT_GROUP, Options, ROOT_VARIABLE};
+use virtualizationservice::{AtomIds, BinderChoice, DEFAULT_GROUP, Options};
 
 /// What the command line asks for.
 #[derive(Debug, PartialEq, Eq)]

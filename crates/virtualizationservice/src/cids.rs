@@ -185,7 +185,7 @@ impl Elsewhere for OnThisMachine {
             Ok(_) | Err(vhost_cid::Error::NoDevice(_)) => false,
             Err(vhost_cid::Error::Taken(_)) => true,
             Err(e) => {
-                log::warn!("{}", crate::status::chain(&e));
+                log::warn!("{}", host::chain(&e));
                 false
             }
         }
@@ -197,7 +197,7 @@ impl Elsewhere for OnThisMachine {
 pub(crate) fn is_locked(locks: Option<&cid_lock::CidLocks>, cid: u32) -> bool {
     locks.is_some_and(|locks| {
         locks.is_locked(cid).unwrap_or_else(|e| {
-            log::warn!("{}", crate::status::chain(&e));
+            log::warn!("{}", host::chain(&e));
             false
         })
     })
@@ -206,7 +206,7 @@ pub(crate) fn is_locked(locks: Option<&cid_lock::CidLocks>, cid: u32) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::place::Place;
+    use crate::paths::Paths;
     use std::path::Path;
 
     struct Taken(Vec<u32>);
@@ -218,14 +218,14 @@ mod tests {
     }
 
     fn cids(root: &Path, taken: &[u32]) -> Arc<Cids> {
-        let place = Place::at(root);
-        std::fs::create_dir_all(place.run()).unwrap();
-        let (last, after) = LastCid::open(&place).unwrap();
+        let paths = Paths::at(root);
+        std::fs::create_dir_all(paths.run()).unwrap();
+        let (last, after) = LastCid::open(&paths).unwrap();
         Cids::new(last, after, Box::new(Taken(taken.to_vec())))
     }
 
     fn state(root: &Path) -> String {
-        std::fs::read_to_string(Place::at(root).last_cid()).unwrap()
+        std::fs::read_to_string(Paths::at(root).last_cid()).unwrap()
     }
 
     #[test]
@@ -243,9 +243,9 @@ mod tests {
     #[test]
     fn wraps_and_skips_the_held_and_the_taken() {
         let root = tempfile::tempdir().unwrap();
-        let place = Place::at(root.path());
-        std::fs::create_dir_all(place.run()).unwrap();
-        std::fs::write(place.last_cid(), "65533\n").unwrap();
+        let paths = Paths::at(root.path());
+        std::fs::create_dir_all(paths.run()).unwrap();
+        std::fs::write(paths.last_cid(), "65533\n").unwrap();
         let all = cids(root.path(), &[65535, 2049]);
         let held = all.adopt(2048).unwrap();
         assert!(all.adopt(2048).is_none());
@@ -276,9 +276,9 @@ mod tests {
     fn a_damaged_or_foreign_state_begins_anew() {
         for text in ["", "1", "xxxxx\n", "00001\n", "99999\n", "-2049\n"] {
             let root = tempfile::tempdir().unwrap();
-            let place = Place::at(root.path());
-            std::fs::create_dir_all(place.run()).unwrap();
-            std::fs::write(place.last_cid(), text).unwrap();
+            let paths = Paths::at(root.path());
+            std::fs::create_dir_all(paths.run()).unwrap();
+            std::fs::write(paths.last_cid(), text).unwrap();
             assert_eq!(
                 cids(root.path(), &[]).reserve().unwrap().cid(),
                 2048,

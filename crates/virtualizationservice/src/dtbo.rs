@@ -6,7 +6,7 @@
 //! size, header size, entry size, entry count, offset of the entries, page size, version) and entries
 //! that begin with the size and the offset of an overlay.
 
-use crate::place::Place;
+use crate::paths::Paths;
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 use std::fs::File;
 use std::io::{self, Seek, Write};
@@ -49,12 +49,12 @@ pub(crate) enum Error {
 }
 
 /// A file in memory with the overlay of this machine.
-pub(crate) fn overlay(place: &Place) -> Result<File, Error> {
-    let index = place.property(INDEX).ok_or(Error::None)?;
+pub(crate) fn overlay(paths: &Paths) -> Result<File, Error> {
+    let index = paths.host().property(INDEX).ok_or(Error::None)?;
     let index = index.parse().map_err(|_| Error::Index(index))?;
-    let path = place.path(&format!(
+    let path = paths.host().path(&format!(
         "{PARTITION}{}",
-        place.property(SLOT).unwrap_or_default()
+        paths.host().property(SLOT).unwrap_or_default()
     ));
     let partition = File::open(&path).map_err(|source| Error::Io {
         what: format!("open {}", path.display()),
@@ -187,6 +187,6 @@ mod tests {
     #[test]
     fn a_machine_without_properties_has_none() {
         let root = tempfile::tempdir().unwrap();
-        assert!(matches!(overlay(&Place::at(root.path())), Err(Error::None)));
+        assert!(matches!(overlay(&Paths::at(root.path())), Err(Error::None)));
     }
 }

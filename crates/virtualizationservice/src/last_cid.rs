@@ -4,7 +4,8 @@
 //! On Android it is a system property, elsewhere a file of fixed length that is overwritten in place:
 //! one small write and one `fdatasync` for a CID, however many there are.
 
-use crate::place::Place;
+use crate::paths::Paths;
+use host::Host;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
@@ -18,37 +19,52 @@ const LENGTH: usize = 6;
 #[derive(Debug)]
 pub(crate) struct LastCid {
     file: File,
+    host: Host,
     is_property: bool,
 }
 
 impl LastCid {
     /// Opens it, and reads what is there: none on the first start since the machine was.
-    pub(crate) fn open(place: &Place) -> io::Result<(Self, Option<u32>)> {
+    pub(crate) fn open(paths: &Paths) -> io::Result<(Self, Option<u32>)> {
         let file = OpenOptions::new()
             .read(true)
             .write(true)
             .create(true)
             .truncate(false)
             .mode(0o644)
-            .open(place.last_cid())?;
-        let property = place.property(PROPERTY).and_then(|text| text.parse().ok());
+            .open(paths.last_cid())?;
+        let property = paths
+            .host()
+            .property(PROPERTY)
+            .and_then(|text| text.parse().ok());
         // The file of a data partition outlives the boot; the property does not.
-        let last = if place.has_properties() {
+        let last = if paths.host().is_android() {
             property
         } else {
             read(&file)?
         };
-        let is_property = place.has_properties();
-        Ok((Self { file, is_property }, last))
+        let is_property = paths.host().is_android();
+        let host = paths.host().clone();
+        Ok((
+            Self {
+                file,
+                host,
+                is_property,
+            },
+            last,
+        ))
     }
 
     /// Keeps `cid`.
     pub(crate) fn save(&mut self, cid: u32) -> io::Result<()> {
         if self.is_property {
-            match rsproperties::set(PROPERTY, &cid) {
+            match self.host.properties().write(PROPERTY, &cid.to_string()) {
                 Ok(()) => return Ok(()),
                 Err(e) => {
-                    log::warn!("property {PROPERTY} cannot be set, a file has it instead: {e}");
+                    log::warn!(
+                        "{}; the last CID is kept in a file instead",
+                        host::chain(&e)
+                    );
                     self.is_property = false;
                 }
             }

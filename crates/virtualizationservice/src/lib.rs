@@ -20,7 +20,7 @@ mod hal;
 mod instances;
 mod last_cid;
 mod maintenance;
-mod place;
+mod paths;
 mod serve;
 mod service;
 mod single;
@@ -30,6 +30,5 @@ mod vfio;
 
 pub use atoms::AtomIds;
 pub use cids::CIDS;
-pub use place::{Place, ROOT_VARIABLE};
+pub use paths::Paths;
 pub use serve::{BinderChoice, DEFAULT_GROUP, Options, serve};
-pub use status::chain;

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `virtualizationservice`: hands out what is unique on a machine to the managers of VMs.
 //!
-//! Arguments ([`args`]), log ([`logger`]), then [`virtualizationservice::serve`] until a signal.
+//! Arguments ([`args`]), log ([`host::logger`]), then [`virtualizationservice::serve`] until a signal.
 #![forbid(unsafe_code)]
 
 mod args;
-mod logger;
 
 use args::Command;
+use host::{chain, logger, printable};
 use std::process::ExitCode;
-use virtualizationservice::{Place, chain, serve};
+use virtualizationservice::{Options, Paths, serve};
 
 fn main() -> ExitCode {
     let options = match args::parse(std::env::args_os().skip(1)) {
@@ -27,12 +27,16 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    logger::install();
-    match serve(&Place::of_process(), &options) {
+    match run(&options) {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
-            log::error!("{}", chain(e.as_ref()));
+            eprintln!("virtualizationservice: {}", printable(&chain(e.as_ref())));
             ExitCode::FAILURE
         }
     }
+}
+
+fn run(options: &Options) -> anyhow::Result<()> {
+    logger::install("virtualizationservice", logger::level()?);
+    serve(&Paths::of_process()?, options)
 }

@@ -9,10 +9,9 @@ use crate::hal::{SecretStore, has_remote_provisioning};
 use crate::instances::{Database, Instances};
 use crate::last_cid::LastCid;
 use crate::maintenance::Maintenance;
-use crate::place::Place;
+use crate::paths::Paths;
 use crate::service::Service;
 use crate::single::Single;
-use crate::status::chain;
 use crate::vfio::{self, Vfio};
 use anyhow::{Context, Result, bail};
 use avf_aidl::global::{BnVirtualizationServiceInternal, IVirtualizationServiceInternal};
@@ -20,6 +19,7 @@ use avf_aidl::maintenance::{BnVirtualizationMaintenance, IVirtualizationMaintena
 use avf_rpc::server::{Policy as RpcPolicy, Server};
 use avf_rpc::unix::UnixServer;
 use cid_lock::CidLocks;
+use host::chain;
 use nix::sys::signal::{SigSet, Signal};
 use permissions::{Authority, Controller, Policy};
 use rsbinder::{SIBinder, Strong};
@@ -90,21 +90,21 @@ impl Default for Options {
 ///
 /// # Errors
 /// If another service runs, or this one cannot be reached in any way.
-pub fn serve(place: &Place, options: &Options) -> Result<()> {
+pub fn serve(paths: &Paths, options: &Options) -> Result<()> {
     // Before any thread is started, so that none of them gets these signals.
     let signals = signals()?;
-    let run = place.run();
+    let run = paths.run();
     make_directory(&run)?;
-    let _single = Single::take(&place.instance_lock())?;
-    let kernel = open_kernel(place, &options.binder)?;
-    let objects = Objects::new(place, options, kernel.as_ref())?;
+    let _single = Single::take(&paths.instance_lock())?;
+    let kernel = open_kernel(paths, &options.binder)?;
+    let objects = Objects::new(paths, options, kernel.as_ref())?;
     let is_on_binder = match &kernel {
         Some(kernel) => register(kernel, &objects, &options.binder)?,
         None => false,
     };
     let sockets = match options
         .socket
-        .then(|| Sockets::open(place, options, &objects))
+        .then(|| Sockets::open(paths, options, &objects))
     {
         None => None,
         Some(Ok(sockets)) => Some(sockets),
@@ -152,11 +152,11 @@ fn make_directory(path: &Path) -> Result<()> {
         .with_context(|| format!("make {}; this service runs as root", path.display()))
 }
 
-fn open_kernel(place: &Place, choice: &BinderChoice) -> Result<Option<Arc<Kernel>>> {
+fn open_kernel(paths: &Paths, choice: &BinderChoice) -> Result<Option<Arc<Kernel>>> {
     match choice {
         BinderChoice::None => Ok(None),
         BinderChoice::Device(device) => Ok(Some(Arc::new(Kernel::open_device(device.clone())?))),
-        BinderChoice::Auto => match Kernel::open(place.root()) {
+        BinderChoice::Auto => match Kernel::open(paths.root()) {
             Ok(kernel) => Ok(Some(Arc::new(kernel))),
             Err(e) => {
                 log::info!("not on kernel binder: {e}");
@@ -194,8 +194,8 @@ struct Objects {
 }
 
 impl Objects {
-    fn new(place: &Place, options: &Options, kernel: Option<&Arc<Kernel>>) -> Result<Self> {
-        let locks = match CidLocks::open(place.root()) {
+    fn new(paths: &Paths, options: &Options, kernel: Option<&Arc<Kernel>>) -> Result<Self> {
+        let locks = match CidLocks::open(paths.root()) {
             Ok(locks) => Some(Arc::new(locks)),
             Err(e) => {
                 log::warn!(
@@ -206,20 +206,20 @@ impl Objects {
             }
         };
         let (last, after) =
-            LastCid::open(place).with_context(|| format!("open {}", place.last_cid().display()))?;
+            LastCid::open(paths).with_context(|| format!("open {}", paths.last_cid().display()))?;
         let elsewhere = OnThisMachine {
             locks: locks.clone(),
         };
         let cids = Cids::new(last, after, Box::new(elsewhere));
-        let contexts = Contexts::take_over(place, cids, locks)?;
-        let authority: Box<dyn Authority> = if place.has_properties() && kernel.is_some() {
+        let contexts = Contexts::take_over(paths, cids, locks)?;
+        let authority: Box<dyn Authority> = if paths.host().is_android() && kernel.is_some() {
             Box::new(Controller::of_service_manager())
         } else {
-            Box::new(Policy::load(place.root())?)
+            Box::new(Policy::load(paths.root())?)
         };
         let secrets = SecretStore::declared(kernel);
         let database = if secrets.is_there() || options.record_instance_ids {
-            let path = place.database();
+            let path = paths.database();
             Some(Database::open(&path).with_context(|| format!("open {}", path.display()))?)
         } else {
             None
@@ -227,18 +227,18 @@ impl Objects {
         let instances = Arc::new(Instances::new(database, secrets));
         let display = Arc::new(Display::new());
         let service = Service {
-            place: place.clone(),
+            paths: paths.clone(),
             authority,
             contexts: Arc::clone(&contexts),
             instances: Arc::clone(&instances),
-            atoms: Atoms::new(place, options.atom_ids),
-            vfio: Vfio::new(place.root(), vfio::Kernel),
+            atoms: Atoms::new(paths, options.atom_ids),
+            vfio: Vfio::new(paths.root(), vfio::Kernel),
             display: Arc::clone(&display),
             has_remote_provisioning: has_remote_provisioning(kernel.map(Arc::as_ref)),
         };
         let maintenance = Maintenance {
             instances,
-            has_system_user: place.has_properties(),
+            has_system_user: paths.host().is_android(),
         };
         Ok(Self {
             service: BnVirtualizationServiceInternal::new_binder(service),
@@ -267,15 +267,15 @@ impl Drop for SocketFile {
 }
 
 impl Sockets {
-    fn open(place: &Place, options: &Options, objects: &Objects) -> Result<Self> {
-        let group = group(place, options.group.as_deref())?;
-        let (service, service_file) = listen(&place.socket(), group)?;
-        let (maintenance, maintenance_file) = listen(&place.maintenance_socket(), None)?;
+    fn open(paths: &Paths, options: &Options, objects: &Objects) -> Result<Self> {
+        let group = group(paths, options.group.as_deref())?;
+        let (service, service_file) = listen(&paths.socket(), group)?;
+        let (maintenance, maintenance_file) = listen(&paths.maintenance_socket(), None)?;
         let servers = [
             serve_on(service, objects.service.as_binder())?,
             serve_on(maintenance, objects.maintenance.as_binder())?,
         ];
-        log::info!("serving on {}", place.socket().display());
+        log::info!("serving on {}", paths.socket().display());
         Ok(Self {
             _servers: servers,
             _files: [service_file, maintenance_file],
@@ -301,8 +301,8 @@ fn serve_on(listener: UnixListener, root: SIBinder) -> Result<UnixServer> {
 }
 
 /// The number of the group that may connect; none is root alone.
-fn group(place: &Place, name: Option<&str>) -> Result<Option<u32>> {
-    let found = permissions::group_id(place.root(), name.unwrap_or(DEFAULT_GROUP));
+fn group(paths: &Paths, name: Option<&str>) -> Result<Option<u32>> {
+    let found = permissions::group_id(paths.root(), name.unwrap_or(DEFAULT_GROUP));
     match (found, name) {
         (Some(id), _) => Ok(Some(id)),
         (None, Some(name)) => bail!("--group {name}: no such group in /etc/group"),

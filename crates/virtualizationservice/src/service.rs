@@ -5,8 +5,8 @@ use crate::atoms::Atoms;
 use crate::contexts::{Context, Contexts, Error as ContextError};
 use crate::display::{Display, Error as DisplayError};
 use crate::instances::{Error as InstanceError, Instances};
-use crate::place::Place;
-use crate::status::{chain, exception, failure, illegal_argument, unsupported};
+use crate::paths::Paths;
+use crate::status::{exception, failure, illegal_argument, unsupported};
 use crate::vfio::{Bound, Error as VfioError, Vfio};
 use crate::{cids, dtbo, tap};
 use avf_aidl::common::Certificate;
@@ -15,6 +15,7 @@ use avf_aidl::global::{
     IBoundDevice, IGlobalVmContext, IVirtualizationServiceInternal,
 };
 use avf_aidl::service::{AssignableDevice, VirtualMachineDebugInfo};
+use host::chain;
 use permissions::{Authority, Caller, Permission};
 use rsbinder::{
     BinderResult, ExceptionCode, Interface, ParcelFileDescriptor, SIBinder, Status, Strong,
@@ -36,7 +37,7 @@ pub(crate) fn caller() -> Caller {
 
 /// The binder object.
 pub(crate) struct Service {
-    pub(crate) place: Place,
+    pub(crate) paths: Paths,
     pub(crate) authority: Box<dyn Authority>,
     pub(crate) contexts: Arc<Contexts>,
     pub(crate) instances: Arc<Instances>,
@@ -229,7 +230,7 @@ impl IVirtualizationServiceInternal for Service {
 
     fn getDtboFile(&self) -> BinderResult<ParcelFileDescriptor> {
         self.authorize(&[Permission::Custom])?;
-        match dtbo::overlay(&self.place) {
+        match dtbo::overlay(&self.paths) {
             Ok(file) => Ok(ParcelFileDescriptor::new(file)),
             Err(e @ dtbo::Error::None) => Err(unsupported(&e.to_string())),
             Err(e) => Err(failure("getDtboFile", &e)),
@@ -280,7 +281,7 @@ impl IVirtualizationServiceInternal for Service {
 
     fn createTapInterface(&self, suffix: &str) -> BinderResult<ParcelFileDescriptor> {
         self.authorize(&[Permission::Internet, Permission::Custom])?;
-        tap::create(self.place.root(), suffix)
+        tap::create(self.paths.root(), suffix)
             .map(ParcelFileDescriptor::new)
             .map_err(|e| tap_status("createTapInterface", &e))
     }

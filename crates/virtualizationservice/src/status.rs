@@ -1,21 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Errors as callers see them: an exception, and the whole chain of causes as text.
+//! Errors as callers see them: an exception, and a text with all causes.
 
+use host::chain;
 use rsbinder::{ExceptionCode, Status};
 use std::error::Error;
-
-/// An error and its causes in one line.
-#[must_use]
-pub fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        next = cause.source();
-    }
-    text
-}
 
 /// A status with `code` and a message.
 pub(crate) fn exception(code: ExceptionCode, message: &str) -> Status {

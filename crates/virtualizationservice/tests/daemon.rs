@@ -385,6 +385,33 @@ fn faulty_settings_are_named() {
 }
 
 #[test]
+fn a_wrong_environment_is_an_error_and_not_a_default() {
+    for (name, value, error) in [
+        (
+            "VIRTMGR_LOG",
+            "verbose",
+            "virtualizationservice: cannot use VIRTMGR_LOG=verbose: it is not a level; \
+             set it to off, error, warn, info, debug or trace\n",
+        ),
+        (
+            "VIRTMGR_ROOT",
+            "/no/such",
+            "virtualizationservice: cannot use VIRTMGR_ROOT=/no/such: \
+             No such file or directory (os error 2); name a directory that exists, or unset it\n",
+        ),
+    ] {
+        let root = new_root();
+        let output = command(root.path(), &[])
+            .env(name, value)
+            .stderr(Stdio::piped())
+            .output()
+            .unwrap();
+        assert_eq!(String::from_utf8(output.stderr).unwrap(), error);
+        assert_eq!(output.status.code(), Some(1));
+    }
+}
+
+#[test]
 fn users_may_what_their_groups_may() {
     if !is_root() {
         return;

@@ -10,8 +10,8 @@ use vmclient::{CallError, Manager, ManagerOptions, Stderr};
 use vmm::accel::Acceleration;
 use vmm::find::{Finder, Settings};
 
-/// The variable that says what the manager logs.
-pub(crate) const LOG_VARIABLE: &str = "VIRTMGR_LOG";
+/// The variable that sets the manager's log level.
+pub(crate) use host::logger::LEVEL_VARIABLE as LOG_VARIABLE;
 
 /// The manager's program.
 ///

@@ -66,9 +66,8 @@ fn a_faulty_description_is_refused_with_its_place() {
 #[test]
 fn options_are_checked_before_a_manager_is_started() {
     for (args, part) in [
-        (&["-m", "0"][..], "--mem: memory_mib is 0"),
         (
-            &["--console-in", "/nonexistent/in"],
+            &["--console-in", "/nonexistent/in"][..],
             "--console-in /nonexistent/in",
         ),
         (&["--console", "/nonexistent/out"], "/nonexistent/out"),
@@ -76,6 +75,23 @@ fn options_are_checked_before_a_manager_is_started() {
         let (code, _, stderr) = run(GOOD, &[args, &["--manager", "/nonexistent"]].concat());
         assert_eq!(code, 1, "{args:?}");
         assert!(stderr.contains(part), "{args:?}: {stderr}");
+    }
+    for (size, part) in [
+        ("0", "it is 0"),
+        ("2X", "for example 2G"),
+        ("-1", "negative"),
+    ] {
+        let (code, _, stderr) = run(GOOD, &["-m", size]);
+        assert_eq!(code, 2, "{size}");
+        assert!(stderr.contains(part), "{size}: {stderr}");
+    }
+    // With a suffix it is taken: what fails comes after it.
+    for size in ["2G", "1.5G", "512M", "512"] {
+        let (code, _, stderr) = run(GOOD, &["-m", size, "--manager", "/nonexistent"]);
+        assert!(
+            code == 1 && stderr.contains("/nonexistent"),
+            "{size}: {stderr}"
+        );
     }
     let (code, _, stderr) = run(GOOD, &["--cpu-topology", "many"]);
     assert_eq!(code, 2);
@@ -150,6 +166,17 @@ fn root(list: &str) -> TempDir {
 
 fn entry(name: &str, cid: &str) -> String {
     format!("<early_vm><name>{name}</name><cid>{cid}</cid><path>/system/bin/demo</path></early_vm>")
+}
+
+#[test]
+fn a_root_that_is_not_there_is_an_error() {
+    let (code, _, stderr) = outcome(vm().arg("list").env("VIRTMGR_ROOT", "/no/such"));
+    assert_eq!(code, 1);
+    assert_eq!(
+        stderr,
+        "error: cannot use VIRTMGR_ROOT=/no/such: No such file or directory (os error 2); \
+         name a directory that exists, or unset it\n"
+    );
 }
 
 #[test]

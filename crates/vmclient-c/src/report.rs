@@ -2,7 +2,6 @@
 //! How a result crosses to C: a descriptor, or a negative number and a call of the callback.
 
 use crate::ErrorCallback;
-use std::error::Error;
 use std::ffi::{CString, c_int, c_void};
 use std::os::fd::{IntoRawFd, OwnedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -20,7 +19,8 @@ impl From<vmclient::Error> for Failure {
     fn from(error: vmclient::Error) -> Self {
         Self {
             code: code(&error),
-            message: chain(&error),
+            // One line, with its causes.
+            message: format!("{error:?}"),
         }
     }
 }
@@ -41,7 +41,9 @@ pub(crate) unsafe fn answer(
         Ok(Err(failure)) => failure,
         Err(_) => Failure {
             code: libc::EIO,
-            message: "the client library has a bug: it panicked; standard error has more".into(),
+            message:
+                "the client library has failed: it panicked; see standard error, and report this"
+                    .into(),
         },
     };
     if let Some(callback) = callback {
@@ -77,18 +79,6 @@ fn code(error: &vmclient::Error) -> c_int {
         _ => None,
     }
     .unwrap_or(libc::EIO)
-}
-
-/// The error and its causes in one line.
-fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text += ": ";
-        text += &error.to_string();
-        cause = error.source();
-    }
-    text
 }
 
 #[cfg(test)]

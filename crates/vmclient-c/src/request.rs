@@ -2,6 +2,7 @@
 //! Which manager a call asks for.
 
 use crate::report::Failure;
+use host::has_raised_privileges;
 use std::ffi::{CStr, OsStr, c_char};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -58,10 +59,4 @@ impl Request {
     pub(crate) fn options(self) -> ManagerOptions {
         ManagerOptions::new(self.0).stderr(Stderr::KeepAndCopy)
     }
-}
-
-/// Whether the program has privileges that its caller lacks, by its file's mode or capabilities.
-fn has_raised_privileges() -> bool {
-    // SAFETY: it takes a number and returns one; AT_SECURE is there on every kernel.
-    unsafe { libc::getauxval(libc::AT_SECURE) != 0 }
 }

@@ -11,10 +11,11 @@ mod properties;
 mod verify;
 
 use crate::cmdline::Program;
-use crate::failure::{Failure, Kind, chain};
+use crate::failure::{Failure, Kind};
 use crate::partitions;
 use crate::report::Report;
 use crate::uevents::Uevents;
+use host::chain;
 use microdroid::metadata::{Metadata, Payload};
 use microdroid::{APK_PARTITION, IDSIG_PARTITION, METADATA_PARTITION, extra_partitions};
 use std::fs::File;
@@ -35,7 +36,7 @@ pub(crate) fn prepare(
     report.say(&format!("APK verified, root hash {}", apk.root_text()));
     let payload = metadata
         .payload
-        .ok_or_else(|| Failure::new(Kind::Config, "the metadata name no payload"))?;
+        .ok_or_else(|| Failure::new(Kind::Config, "the metadata names no payload"))?;
     let (command, extras) = match payload {
         Payload::Config(config) => {
             let command = program::Command::library(&config.payload_binary_name)?;

@@ -2,8 +2,9 @@
 //! What of an APK is run, and taking it out.
 
 use super::verify::Apk;
-use crate::failure::{Failure, Kind, chain};
+use crate::failure::{Failure, Kind};
 use crate::mounts::make_dir;
+use host::chain;
 use microdroid::archive::{ArchiveError, extract};
 use microdroid::{APK_MOUNT, PayloadConfig, check_binary_name};
 use std::fs::OpenOptions;
@@ -47,7 +48,7 @@ impl Command {
         let entry = path.strip_prefix(APK_MOUNT).ok_or_else(|| {
             Failure::new(
                 Kind::Config,
-                format!("payload configuration {path}: it is not in {APK_MOUNT}"),
+                format!("payload configuration {path} is not in {APK_MOUNT}"),
             )
         })?;
         let mut json = Vec::new();
@@ -56,7 +57,7 @@ impl Command {
         let task = config.task.ok_or_else(|| {
             Failure::new(
                 Kind::Config,
-                format!("payload configuration {path}: it has no task"),
+                format!("payload configuration {path} has no task"),
             )
         })?;
         let command = match task.command.strip_prefix(APK_MOUNT) {
@@ -90,7 +91,7 @@ pub(super) fn unpack(apk: &Apk, command: &Command) -> Result<String, Failure> {
         };
         Failure::new(
             kind,
-            format!("take the payload out of the APK: {}", chain(&e)),
+            format!("cannot extract the payload from the APK: {}", chain(&e)),
         )
     })?;
     Ok(path)

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //! APKs and their idsigs.
 
-use crate::failure::{Failure, Kind, chain};
+use crate::failure::{Failure, Kind};
 use crate::partitions;
 use crate::uevents::Uevents;
 use apk_idsig::{Idsig, Verified};
+use host::chain;
 use microdroid::archive::ReadAt;
 use std::fs::File;
 use std::io::{self, BufReader};
@@ -54,7 +55,7 @@ pub(super) fn apk(
     let root = Root::try_from(&idsig.hashing.root[..]).map_err(|_| {
         Failure::new(
             Kind::Verification,
-            format!("{what}: its root hash is no hash"),
+            format!("{what}: its root hash is not a hash"),
         )
     })?;
     let file = File::open(apk).map_err(|e| failed(&e))?;

@@ -4,10 +4,10 @@
 use super::directories::{base, sweep_once};
 use crate::client::Client;
 use crate::error::{Error, Kind};
-use crate::host::Host;
 use crate::vm::directory::Error as DirectoryError;
 use crate::vm::{VmDirectory, vhost};
 use cid_lock::{CidLock, CidLocks};
+use host::Host;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 

@@ -2,10 +2,10 @@
 //! Where the directories of VMs are that no global service made, and whose VMs those are.
 
 use crate::error::Error;
-use crate::host::Host;
 use crate::profile::NAME;
 use crate::vm::directory::{self, sweep};
 use avf_aidl::service::VirtualMachineDebugInfo;
+use host::Host;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -101,7 +101,7 @@ mod tests {
             (runtime.path().join("absent"), me, "No such file"),
         ] {
             let error = in_runtime(&place, user).unwrap_err();
-            let text = crate::status::chain(&error);
+            let text = host::chain(&error);
             assert!(
                 text.contains(part) && text.contains("of your own"),
                 "{text}"

@@ -4,8 +4,8 @@
 use super::vendor_image;
 use crate::app_config::Platform;
 use crate::error::{Cause, Error};
-use crate::host::Host;
 use avf_aidl::platform::IPackageManagerNative;
+use host::Host;
 use microdroid::PayloadConfig;
 use microdroid::apex::{ApexInfoList, CLASSPATH, Source, StagedApex};
 use rsbinder::FromIBinder;

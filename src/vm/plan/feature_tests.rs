@@ -5,9 +5,9 @@ use super::check_features;
 use crate::app_config;
 use crate::capabilities::Capabilities;
 use crate::error::{Error, Kind};
-use crate::host::Hypervisor;
 use avf_aidl::service::app_config::CustomConfig;
 use avf_aidl::service::{VirtualMachineAppConfig, VirtualMachineRawConfig};
+use host::Hypervisor;
 use rsbinder::ParcelFileDescriptor;
 use std::fs::File;
 

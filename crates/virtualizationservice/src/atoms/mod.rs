@@ -38,13 +38,11 @@ pub(crate) struct Atoms {
 }
 
 impl Atoms {
-    pub(crate) fn new(place: &crate::Place, ids: AtomIds) -> Self {
+    pub(crate) fn new(paths: &crate::Paths, ids: AtomIds) -> Self {
         Self {
-            socket: place.path(SOCKET),
+            socket: paths.host().path(SOCKET),
             ids,
-            has_pkvm: place
-                .property("ro.boot.hypervisor.protected_vm.supported")
-                .is_some_and(|value| matches!(value.as_str(), "1" | "true")),
+            has_pkvm: paths.host().has_protected_vms(),
         }
     }
 

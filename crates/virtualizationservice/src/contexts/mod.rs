@@ -12,10 +12,10 @@ mod note;
 mod removal;
 
 use crate::cids::{Cids, Reservation, is_locked};
-use crate::place::Place;
-use crate::status::chain;
+use crate::paths::Paths;
 use cid_lock::CidLocks;
 use directory::Removal;
+use host::chain;
 use note::Note;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::DirBuilder;
@@ -137,11 +137,11 @@ impl Contexts {
     /// # Errors
     /// If the directories cannot be made or read.
     pub(crate) fn take_over(
-        place: &Place,
+        paths: &Paths,
         cids: Arc<Cids>,
         locks: Option<Arc<CidLocks>>,
     ) -> Result<Arc<Self>, Error> {
-        let (vms, notes) = (place.vms(), place.notes());
+        let (vms, notes) = (paths.vms(), paths.notes());
         for (path, mode) in [(&vms, 0o755), (&notes, 0o700)] {
             DirBuilder::new()
                 .recursive(true)

@@ -10,15 +10,15 @@ use std::os::unix::fs::MetadataExt;
 use tempfile::TempDir;
 
 fn start(root: &TempDir) -> Arc<Contexts> {
-    let place = Place::at(root.path());
-    fs::create_dir_all(place.run()).unwrap();
+    let paths = Paths::at(root.path());
+    fs::create_dir_all(paths.run()).unwrap();
     let locks = Some(Arc::new(CidLocks::open(root.path()).unwrap()));
-    let (last, after) = LastCid::open(&place).unwrap();
+    let (last, after) = LastCid::open(&paths).unwrap();
     let elsewhere = OnThisMachine {
         locks: locks.clone(),
     };
     let cids = Cids::new(last, after, Box::new(elsewhere));
-    Contexts::take_over(&place, cids, locks).unwrap()
+    Contexts::take_over(&paths, cids, locks).unwrap()
 }
 
 /// The next start, as after a kill: nothing of the one before is undone.
@@ -155,7 +155,7 @@ fn the_order_of_cids_wraps_around_those_left() {
     let first = start(&root);
     let context = first.allocate(0, 1).unwrap();
     let holder = hold(&context);
-    let state = Place::at(root.path()).last_cid();
+    let state = Paths::at(root.path()).last_cid();
     let second = restart(&root, first, vec![context]);
     fs::write(&state, "65535\n").unwrap();
     let third = restart(&root, second, Vec::new());

@@ -178,7 +178,7 @@ mod tests {
         let tap = match create(Path::new("/"), &suffix) {
             Ok(tap) => tap,
             Err(e @ (Error::Device { .. } | Error::Kernel { .. })) => {
-                skip::skip!("{}", crate::status::chain(&e));
+                skip::skip!("{}", host::chain(&e));
                 return;
             }
             Err(e) => panic!("{e}"),

@@ -212,7 +212,7 @@ impl Drop for Bound {
             log::error!(
                 "device {} could not be given back: {}",
                 self.device.sysfs_path,
-                crate::status::chain(&e)
+                host::chain(&e)
             );
         }
         self.vfio.bound().remove(&self.path);

@@ -3,6 +3,7 @@
 
 use super::Fact;
 use crate::machines::root;
+use host::chain;
 use permissions::{Authority, Caller, Permission, Policy};
 use rustix::process::{Resource, getrlimit};
 use rustix::thread::CapabilitySet;
@@ -103,14 +104,4 @@ pub(super) fn permissions() -> Vec<Fact> {
             },
         )
         .collect()
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        text += &format!(": {cause}");
-        next = cause.source();
-    }
-    text
 }

@@ -18,14 +18,13 @@ use crate::cli::common::ManagerArgs;
 use crate::manager;
 use crate::out::tell;
 use anyhow::{Context, Result, anyhow};
+use host::printable;
 use std::fs;
 use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use vmclient::rsbinder::ExceptionCode;
 
-/// The variable that names a directory which stands for `/`.
-pub(crate) const ROOT_VARIABLE: &str = "VIRTMGR_ROOT";
 /// Where the directories of early VMs are, below the root directory.
 const EARLY: &str = "mnt/vm/early";
 /// Where those of other VMs are: with the global service, on Android and on Linux, and without it.
@@ -243,16 +242,8 @@ pub(crate) fn directory_of(cid: u32, manager: u32) -> Option<PathBuf> {
 
 /// The directory that stands for `/`.
 pub(crate) fn root() -> PathBuf {
-    std::env::var_os(ROOT_VARIABLE)
-        .filter(|root| !root.is_empty())
-        .map_or_else(|| PathBuf::from("/"), PathBuf::from)
-}
-
-/// A text of someone else's without what could control a terminal.
-pub(crate) fn printable(text: &str) -> String {
-    text.chars()
-        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
-        .collect()
+    // A wrong one has ended the program before.
+    host::root().map_or_else(|_| PathBuf::from("/"), Path::to_owned)
 }
 
 #[cfg(test)]
