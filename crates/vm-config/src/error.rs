@@ -146,7 +146,7 @@ pub enum ValueError {
     #[error("memory_mib is {0}; give 1 to {max} MiB, or leave it out for the default", max = i32::MAX)]
     Memory(i64),
 
-    /// `platform_version` is no SemVer requirement.
+    /// `platform_version` is not a SemVer requirement.
     #[error(
         "platform_version is {text:?}, which is not a SemVer requirement ({reason}); give one such as \"~1.0\""
     )]
@@ -182,7 +182,7 @@ pub enum ValueError {
         label: String,
     },
 
-    /// `guid` is no UUID.
+    /// `guid` is not a UUID.
     #[error(
         "guid is {text:?}, which is not a UUID ({reason}); give one such as \"a2037d4f-98e1-4a0c-9c2f-0f1c70a1cd3e\", or leave it out for a random one"
     )]
