@@ -24,7 +24,7 @@ const PACKING: [Need; 4] = [
 ];
 
 /// What the tests need: programs that check ours.
-pub(crate) const TESTING: [Need; 20] = [
+pub(crate) const TESTING: [Need; 22] = [
     ("xmllint", "libxml2-utils"),
     ("sgdisk", "gdisk"),
     ("sfdisk", "fdisk"),
@@ -45,6 +45,8 @@ pub(crate) const TESTING: [Need; 20] = [
     ("g++", "g++"),
     ("mandoc", "mandoc"),
     ("groff", "groff-base"),
+    ("zsh", "zsh"),
+    ("fish", "fish"),
 ];
 
 /// What the emulated device needs, beside QEMU.
