@@ -5,8 +5,8 @@ use crate::cli::app::{MicrodroidArgs, RunAppArgs, RunMicrodroidArgs};
 use crate::cli::common::{DebugLevel as Level, Topology};
 use crate::images::{open, partition, update_idsig};
 use crate::machines;
-use crate::run::life::{self, Wishes};
-use crate::size::Size;
+use crate::run::life::{self, Request};
+use crate::size::{MemorySize, Size};
 use crate::{earlycon, manager};
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use microdroid::PayloadConfig;
@@ -31,7 +31,7 @@ const ID_LENGTH: usize = 64;
 /// How the instance ids of early VMs begin that their vendor made.
 const EARLY_ID: [u8; 4] = [0xff; 4];
 /// The most that a payload configuration may have.
-const MOST_CONFIG: u64 = 1 << 20;
+const CONFIG_LIMIT: u64 = 1 << 20;
 /// The operating system, and what goes before the version of a generic kernel image.
 const OS: &str = "microdroid";
 const GKI: &str = "microdroid_gki-";
@@ -125,14 +125,14 @@ fn run(
     if verbose {
         manager::tell_vmm();
     }
-    let wishes = Wishes {
+    let request = Request {
         name,
         program: &program,
         early: args.early,
         debug: &args.debug,
         verbose,
     };
-    life::run(&wishes, |manager| {
+    life::run(&request, |manager| {
         fill(&mut app, files, args, manager)?;
         Ok(VirtualMachineConfig::AppConfig(app))
     })
@@ -162,7 +162,7 @@ fn payload(args: &RunAppArgs) -> Result<(Payload, Vec<PathBuf>)> {
 fn extras_in_config(apk: &Path, path: &str) -> Result<Vec<PathBuf>> {
     let what = || format!("{path} in {}", apk.display());
     let mut json = Vec::new();
-    extract(&open(apk)?, path, MOST_CONFIG, &mut json).with_context(what)?;
+    extract(&open(apk)?, path, CONFIG_LIMIT, &mut json).with_context(what)?;
     let config = PayloadConfig::parse(&json).with_context(what)?;
     let root = machines::root();
     Ok(config
@@ -175,11 +175,7 @@ fn extras_in_config(apk: &Path, path: &str) -> Result<Vec<PathBuf>> {
 /// What the options say of the VM, without what the manager has to make.
 fn settings(args: &MicrodroidArgs) -> Result<VirtualMachineAppConfig> {
     let machine = &args.machine;
-    let memory = machine.memory.unwrap_or(0);
-    ensure!(
-        memory > 0 || machine.memory.is_none(),
-        "--mem: {memory} MiB; give at least 1, or leave it out for the guest's default"
-    );
+    let memory = machine.memory.map_or(0, MemorySize::mib);
     ensure!(
         args.debug.gdb.is_none() || args.level == Level::Full,
         "--gdb needs --debug full"
@@ -193,7 +189,7 @@ fn settings(args: &MicrodroidArgs) -> Result<VirtualMachineAppConfig> {
             Level::None => DebugLevel::NONE,
             Level::Full => DebugLevel::FULL,
         },
-        memoryMib: i32::try_from(memory).context("--mem")?,
+        memoryMib: i32::try_from(memory).context("cannot use --mem")?,
         cpuTopology: match machine.cpu_topology {
             Some(Topology::MatchHost) => CpuTopology::MATCH_HOST,
             Some(Topology::OneCpu) | None => CpuTopology::ONE_CPU,

@@ -4,7 +4,7 @@
 use crate::error::{CallError, Error};
 use crate::names::State;
 use avf_aidl::service::IVirtualMachine;
-use avf_rpc::WIRE_VERSION;
+use avf_rpc::{WIRE_VERSION, explain};
 use rsbinder::rpc::transport::UnixTransport;
 use rsbinder::rpc::{FileDescriptorTransportMode, RpcClientConfig, RpcSession, RpcTransport};
 use rsbinder::{BinderResult, SIBinder, StatusCode, Strong};
@@ -20,8 +20,8 @@ use std::time::Duration;
 /// The socket's name in the VM's directory.
 pub const SOCKET: &str = "control";
 
-/// A VM of any client of the same user, or, for the superuser, of any user. Dropping it changes
-/// nothing for the VM.
+/// A VM that another client of the same user created; root reaches the VMs of all users. Dropping
+/// this changes nothing for the VM.
 pub struct Control {
     vm: Strong<dyn IVirtualMachine>,
     session: RpcSession,
@@ -60,7 +60,8 @@ impl Control {
         .timeout(timeout);
         let no_answer = |status: StatusCode| {
             failed(io::Error::other(format!(
-                "it does not answer as a VM ({status:?})"
+                "it does not answer as a VM: {}",
+                explain(status)
             )))
         };
         let session =
@@ -125,7 +126,7 @@ impl Control {
             Ok(held) => Some(held),
             // Gone already.
             Err(Errno::NOENT) => None,
-            Err(e) => return Err(Error::system("open the VM's directory")(e)),
+            Err(e) => return Err(Error::system("cannot open the VM's directory")(e)),
         };
         match self.call("stop", |vm| vm.stop()) {
             // The VM's end is also the session's, so the answer may be cut off.
@@ -167,7 +168,7 @@ fn wait_unlocked(directory: &OwnedFd) -> Result<(), Error> {
         match rustix::fs::flock(directory, FlockOperation::LockShared) {
             Ok(()) => return Ok(()),
             Err(Errno::INTR) => {}
-            Err(e) => return Err(Error::system("wait for the end of the VM's directory")(e)),
+            Err(e) => return Err(Error::system("cannot wait for the end of the VM")(e)),
         }
     }
 }
@@ -190,7 +191,7 @@ mod tests {
         fds: true,
         reply_timeout: None,
     };
-    const PATIENCE: Duration = Duration::from_secs(60);
+    const TIMEOUT: Duration = Duration::from_secs(60);
 
     /// A VM that tells the test when it is stopped.
     struct Vm(std::sync::Mutex<Sender<()>>);
@@ -255,15 +256,15 @@ mod tests {
                 let (stream, _) = listener.accept().unwrap();
                 server.serve(Box::new(UnixTransport::from_stream(stream).unwrap()));
             });
-            let control = Control::connect(&directory, PATIENCE).unwrap();
+            let control = Control::connect(&directory, TIMEOUT).unwrap();
             assert_eq!(control.state().unwrap(), State::Ready);
             assert_eq!(control.memory_balloon().unwrap(), 1 << 20);
             let error = control.suspend().unwrap_err().to_string();
-            assert!(error.contains("ILLEGAL_STATE: it does not run"), "{error}");
+            assert_eq!(error, "cannot suspend the VM: it does not run");
             control.resume().unwrap();
             // It returns when the lock is given up, not before.
             let done = scope.spawn(move || control.stop());
-            stop.recv_timeout(PATIENCE).unwrap();
+            stop.recv_timeout(TIMEOUT).unwrap();
             assert!(!done.is_finished());
             drop(lock);
             done.join().unwrap().unwrap();
