@@ -3,18 +3,18 @@
 
 use crate::cli::machines::InspectArgs;
 use crate::list::{age, coloured};
-use crate::machines::{self, Machine, Process, Status, printable, select};
+use crate::machines::{self, Machine, Status, printable, select, usage};
 use crate::out;
 use crate::paint::Paint;
 use crate::size::Size;
 use crate::users;
 use anyhow::Result;
-use log_file::{CONSOLE, LOG, old};
 use serde::Serialize;
 use std::fmt::Write;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
+use vm_directory::{CONSOLE, LOG, Process, old};
 
 /// All that is known about a VM.
 #[derive(Debug, Serialize)]
@@ -102,7 +102,7 @@ fn details(machine: &Machine) -> Details {
 }
 
 fn task(pid: i32, process: Option<Process>) -> Task {
-    let usage = process.and_then(Process::usage);
+    let usage = process.and_then(usage);
     Task {
         pid,
         program: usage.as_ref().map(|usage| usage.name.clone()),

@@ -176,11 +176,11 @@ fn live(
         progress: Arc::clone(progress),
         console: (
             console,
-            Sink::new(ends.console, keep(log_file::CONSOLE).as_deref()),
+            Sink::new(ends.console, keep(vm_directory::CONSOLE).as_deref()),
         ),
         log: (
             guest_log,
-            Sink::new(ends.log, keep(log_file::LOG).as_deref()),
+            Sink::new(ends.log, keep(vm_directory::LOG).as_deref()),
         ),
         input,
         host_console,

@@ -2,11 +2,11 @@
 //! Where a guest's output goes: to the user or his file, and to what is kept.
 
 use anyhow::{Context, Result};
-use log_file::LogFile;
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
+use vm_directory::LogFile;
 
 /// Bytes of a stream's end that are kept for the case that the VM fails.
 const TAIL: usize = 16 * 1024;
