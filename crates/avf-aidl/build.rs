@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Generates the bindings from the `.aidl` files at the top of the repository.
+//! Generates the bindings from the `.aidl` files in `aidl`, which the directory of that name at the top
+//! of the repository points to.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -21,7 +22,7 @@ const FULL: [&str; 5] = [
 ];
 
 fn main() -> ExitCode {
-    let root = Path::new("../../aidl");
+    let root = Path::new("aidl");
     let full = std::env::var_os("CARGO_FEATURE_FULL").is_some();
     let packages = BASE.iter().chain(if full { FULL.as_slice() } else { &[] });
 

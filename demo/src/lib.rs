@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What the demo's host program, its payload and the tests agree on: the interface and the ports.
+//! What the demo's host program, its payload and the tests share: the interface, the ports, output.
 #![forbid(unsafe_code)]
 
 pub mod bulk;
+pub mod output;
 
 #[allow(
     missing_docs,

@@ -112,7 +112,7 @@ impl Payload {
             (Some(_), Some(())) => Err(wrong("avf.app", "it goes with no avf.payload")),
             (None, None) => Err(Failure::new(
                 Kind::Config,
-                "no payload: give avf.payload=PATH or avf.app among the kernel parameters",
+                "there is no payload; add avf.payload=PATH or avf.app to the kernel parameters",
             )),
         }
     }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Why the guest could not do its work, and under which names the host knows that.
+//! Why the guest could not do its work, and the names by which the host knows that.
 
 use std::fmt::Display;
 use vm_payload::ErrorCode;
@@ -57,9 +57,9 @@ impl Failure {
         Self { kind, message }
     }
 
-    /// A failure of the step `what` with the system's answer.
+    /// A failure to do `what`, such as "read FILE", with the system's answer.
     pub(crate) fn io(kind: Kind, what: impl Display, source: &impl Display) -> Self {
-        Self::new(kind, format!("{what}: {source}"))
+        Self::new(kind, format!("cannot {what}: {source}"))
     }
 
     /// What is written to the failure line.

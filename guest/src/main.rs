@@ -3,13 +3,15 @@
 //!
 //! It is process 1 of an initramfs. In order: pseudo file systems ([`mounts`]), the kernel command
 //! line ([`cmdline`]), kernel modules ([`modules`]), the session with the host, the log device
-//! ([`devices`]), partitions ([`partitions`]) or a payload disk ([`app`]), the payload ([`run`]); and
-//! power off, whatever happened. What fails goes to the host, to the failure line and to the console ([`report`]).
+//! ([`devices`]), partitions ([`partitions`]) or a payload disk ([`app`]), the payload ([`run`]); then
+//! power off, whatever happened. Failures are reported to the host, on the failure line and on the
+//! console ([`report`]).
 #![forbid(unsafe_code)]
 
 mod app;
 mod cmdline;
 mod devices;
+mod executable;
 mod failure;
 mod loopback;
 mod modules;
@@ -50,7 +52,7 @@ fn main() -> ExitCode {
     if let Err(failure) = boot(&mut report) {
         report.failed(&failure);
     }
-    // The session ends before the machine does, so that the host has seen all of it.
+    // The session ends before the machine does, so that the host has received everything.
     drop(report);
     power_off()
 }
@@ -66,7 +68,7 @@ fn boot(report: &mut Report) -> Result<(), Failure> {
     if !options.noservice {
         report.connect(&uevents)?;
     }
-    // From here on, wrong parameters can be reported to the host.
+    // Only now can errors in the parameters be reported.
     let payload = options.payload?;
     let log = devices::log(&uevents)?;
     report.log_to(&log)?;

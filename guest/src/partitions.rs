@@ -6,7 +6,7 @@ use crate::failure::{Failure, Kind};
 use crate::modules;
 use crate::mounts::make_dir;
 use crate::report::Report;
-use crate::uevents::{PATIENCE, Uevents};
+use crate::uevents::{TIMEOUT, Uevents};
 use rustix::mount::{MountFlags, UnmountFlags};
 use std::fs::File;
 use std::io;
@@ -69,18 +69,23 @@ pub(crate) fn mount(mount: &Mount, uevents: &Uevents) -> Result<String, Failure>
     let failed = |what: &str, e: &dyn std::fmt::Display| {
         Failure::io(
             Kind::Config,
-            format!("partition {label:?} ({path}): {what}"),
+            format!("{what} partition '{}' ({path})", label.escape_debug()),
             &e,
         )
     };
     let kind = File::open(&path)
         .and_then(|device| FileSystem::of(&device))
-        .map_err(|e| failed("read it", &e))?
-        .ok_or_else(|| failed("mount it", &"it holds no ext4, erofs or squashfs"))?;
+        .map_err(|e| failed("read", &e))?
+        .ok_or_else(|| {
+            failed(
+                "mount",
+                &"it has no ext4, erofs or squashfs; make one of these on it",
+            )
+        })?;
     if *writable && !kind.writable() {
         return Err(failed(
-            "mount it",
-            &format_args!("{} cannot be written to, ask for :ro", kind.name()),
+            "mount",
+            &format_args!("{} cannot be written to; mount it with :ro", kind.name()),
         ));
     }
     modules::load(&modules::list_of(kind.name()))?;
@@ -90,13 +95,13 @@ pub(crate) fn mount(mount: &Mount, uevents: &Uevents) -> Result<String, Failure>
         flags |= MountFlags::RDONLY;
     }
     rustix::mount::mount(&path, dir, kind.name(), flags, None)
-        .map_err(|e| failed(&format!("mount {} on {dir}", kind.name()), &e))?;
+        .map_err(|e| failed(&format!("mount on {dir}, as {},", kind.name()), &e))?;
     Ok(dir.clone())
 }
 
 /// The path of the device of the partition called `label`, waiting for its disk if need be.
 pub(crate) fn wait_for(label: &str, uevents: &Uevents) -> Result<String, Failure> {
-    let found = uevents.wait_for(PATIENCE, || find(Path::new(BLOCK), label))?;
+    let found = uevents.wait_for(TIMEOUT, || find(Path::new(BLOCK), label))?;
     if let Some(device) = found {
         return Ok(format!("/dev/{device}"));
     }
@@ -108,7 +113,10 @@ pub(crate) fn wait_for(label: &str, uevents: &Uevents) -> Result<String, Failure
         .join(", ");
     Err(Failure::new(
         Kind::Config,
-        format!("no partition is called {label:?}; the disks have: {have}"),
+        format!(
+            "there is no partition '{}'; the disks have: {have}",
+            label.escape_debug()
+        ),
     ))
 }
 
@@ -116,7 +124,7 @@ pub(crate) fn wait_for(label: &str, uevents: &Uevents) -> Result<String, Failure
 pub(crate) fn unmount(dirs: Vec<String>, report: &mut Report) {
     for dir in dirs.into_iter().rev() {
         if let Err(e) = rustix::mount::unmount(&dir, UnmountFlags::empty()) {
-            report.say(&format!("unmount {dir}: {e}"));
+            report.say(&format!("cannot unmount {dir}: {e}"));
         }
     }
 }
@@ -133,7 +141,8 @@ fn find(block: &Path, label: &str) -> Result<Option<String>, Failure> {
         _ => Err(Failure::new(
             Kind::Config,
             format!(
-                "several partitions are called {label:?}: {}",
+                "several partitions are called '{}': {}; give each its own name",
+                label.escape_debug(),
                 devices.join(", ")
             ),
         )),

@@ -1,21 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Who is told what: the console and the log for people, the failure line and the session with
-//! the manager for the host.
+//! Reports: on the console and the log for people, on the failure line and in the session with the
+//! manager for the host.
 
 use crate::devices::{CONSOLE, FAILURE, writer};
 use crate::failure::{Failure, Kind};
-use crate::uevents::{PATIENCE, Uevents};
+use crate::uevents::{TIMEOUT, Uevents};
 use host::chain;
 use rustix::time::{ClockId, clock_gettime};
 use std::fs::File;
 use std::io::Write;
 use vm_payload::Host;
 
-/// Everyone who is told.
+/// Where reports go.
 pub(crate) struct Report {
     console: Option<File>,
     log: Option<File>,
-    /// What the log has missed.
+    /// What was said before there was a log.
     early: String,
     host: Option<Host>,
 }
@@ -42,7 +42,7 @@ impl Report {
     /// Writes a line to the console and the log.
     pub(crate) fn say(&mut self, text: &str) {
         let line = format!("avf-init: {text}\n");
-        // There is nobody left to tell if one of these fails.
+        // If one of these fails, there is nowhere else to report it.
         if let Some(console) = &mut self.console {
             let _ = console.write_all(line.as_bytes());
         }
@@ -54,8 +54,8 @@ impl Report {
         }
     }
 
-    /// Lets the log have what was said so far, and all that follows. The console in the log's
-    /// place has had it already.
+    /// Writes to the log what was said so far, and everything that follows. A console in place of the
+    /// log has it already.
     pub(crate) fn log_to(&mut self, log: &File) -> Result<(), Failure> {
         let failed = |e| Failure::io(Kind::Runtime, "open the log device again", &e);
         if self
@@ -73,7 +73,7 @@ impl Report {
 
     /// Connects to the manager, as soon as there is a vsock device.
     pub(crate) fn connect(&mut self, uevents: &Uevents) -> Result<(), Failure> {
-        let device = uevents.wait_for(PATIENCE, || {
+        let device = uevents.wait_for(TIMEOUT, || {
             Ok(std::path::Path::new("/dev/vsock").exists().then_some(()))
         })?;
         if device.is_none() {
@@ -81,7 +81,7 @@ impl Report {
                 Kind::NoHost,
                 format!(
                     "no /dev/vsock after {} s: the VM has no vsock device",
-                    PATIENCE.as_secs()
+                    TIMEOUT.as_secs()
                 ),
             ));
         }
@@ -100,14 +100,14 @@ impl Report {
         self.tell(|host| host.notify_finished(code));
     }
 
-    /// Tells everyone of a failure.
+    /// Reports a failure everywhere.
     pub(crate) fn failed(&mut self, failure: &Failure) {
         self.say(&format!("failed: {failure}"));
         write_reason(failure);
         self.tell(|host| host.notify_error(failure.kind.code(), &failure.to_string()));
     }
 
-    /// What the host does not take is said to people; the payload's work goes on.
+    /// If the host refuses a report, people are told; the payload's work goes on.
     fn tell(&mut self, report: impl FnOnce(&Host) -> Result<(), vm_payload::Error>) {
         if let Some(Err(e)) = self.host.as_ref().map(report) {
             self.say(&chain(&e));
@@ -115,8 +115,7 @@ impl Report {
     }
 }
 
-/// Writes a failure where that is possible without any state: for a panic, and before there is a
-/// [`Report`].
+/// Reports a failure without a [`Report`]: for a panic, and before there is one.
 pub(crate) fn last_words(failure: &Failure) {
     let line = format!("avf-init: failed: {failure}\n");
     // Standard error is the console that the kernel opened for its first process.

@@ -1,19 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The payload's process, and the orphans that end up with process 1.
+//! The payload's process, and the orphans that process 1 inherits.
 
 use crate::cmdline::Program;
 use crate::devices;
+use crate::executable;
 use crate::failure::{Failure, Kind};
 use crate::report::Report;
 use rustix::fs::Access;
 use rustix::io::Errno;
 use rustix::process::{Pid, WaitOptions, WaitStatus, wait};
 use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-/// As in shells, a process killed by signal N has the code 128 + N.
+/// As in shells, a process that signal N killed has the code 128 + N.
 const KILLED: i32 = 128;
 
 /// Runs `program` with its output in `log` until it ends; returns its exit code.
@@ -25,8 +26,8 @@ pub(crate) fn payload(program: &Program, log: File, report: &mut Report) -> Resu
             &e,
         )
     };
-    // The host hears of the start before the payload can say anything itself. Holding a payload that
-    // runs would interrupt its first system calls, so what can be known of it is found out before.
+    // The host is told of the start before the payload can say anything itself. Holding back a running
+    // payload would interrupt its first system calls, so everything is checked beforehand.
     check(&program.path).map_err(|e| failed(&e))?;
     let errors = log.try_clone().map_err(|e| failed(&e))?;
     let input = devices::input().map_err(|e| failed(&e))?;
@@ -46,21 +47,16 @@ pub(crate) fn payload(program: &Program, log: File, report: &mut Report) -> Resu
     reap_until(Pid::from_child(&child))
 }
 
-/// Whether there is a program at `path`.
+/// Checks that there is a program at `path` that can be executed here.
 fn check(path: &str) -> io::Result<()> {
     if !std::fs::metadata(path)?.is_file() {
         return Err(io::Error::other("it is not a file"));
     }
     rustix::fs::access(path, Access::EXEC_OK)?;
-    let mut head = [0; 4];
-    let length = File::open(path)?.read(&mut head)?;
-    if head == *b"\x7fELF" || head[..length].starts_with(b"#!") {
-        return Ok(());
-    }
-    Err(io::Error::other("it is neither an ELF file nor a script"))
+    executable::check(&File::open(path)?)
 }
 
-/// Waits for children, of which most may be strangers' orphans, until `payload` has ended.
+/// Waits for children until `payload` has ended. Orphans of other processes are reaped on the way.
 fn reap_until(payload: Pid) -> Result<i32, Failure> {
     loop {
         match wait(WaitOptions::empty()) {

@@ -10,7 +10,7 @@ use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
 /// How long a device may take to appear.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The group of the kernel's own messages.
 const KERNEL: u32 = 1;
@@ -40,14 +40,14 @@ impl Uevents {
         Ok(Self { socket })
     }
 
-    /// Calls `ready` until it gives something: now, and after each device event, for at most
-    /// `patience`. `None` if that did not help.
+    /// Calls `ready` until it returns something: now, and after each device event, for at most
+    /// `timeout`. Returns `None` after that.
     pub(crate) fn wait_for<T>(
         &self,
-        patience: Duration,
+        timeout: Duration,
         mut ready: impl FnMut() -> Result<Option<T>, Failure>,
     ) -> Result<Option<T>, Failure> {
-        let end = Instant::now() + patience;
+        let end = Instant::now() + timeout;
         loop {
             if let Some(found) = ready()? {
                 return Ok(Some(found));
@@ -70,7 +70,7 @@ impl Uevents {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(e) => return Err(failed(e)),
         }
-        // The content does not matter, the caller looks for itself; one event stands for many.
+        // The content does not matter: the caller looks for itself, and one event may stand for many.
         let mut scratch = [0u8; 64];
         while recv(&self.socket, &mut scratch, RecvFlags::empty()).is_ok() {}
         Ok(())

@@ -88,11 +88,14 @@ impl Vms {
         }
     }
 
-    /// Kills every VM, waits until all of them are cleaned up, and refuses new ones.
-    pub fn end(&self) {
+    /// Kills every VM, waits until all of them are cleaned up, and refuses new ones. Clients that are
+    /// gone are not told of it.
+    pub fn end(&self, clients_are_gone: bool) {
         self.inner().ending = true;
         for vm in self.all() {
-            vm.callbacks().clear();
+            if clients_are_gone {
+                vm.callbacks().clear();
+            }
             vm.kill();
         }
         let drivers = std::mem::take(&mut self.inner().drivers);

@@ -10,6 +10,7 @@
 
 use avf_aidl::service::{DiskImage, Partition, VirtualMachineRawConfig};
 use rsbinder::ParcelFileDescriptor;
+use std::io::Write;
 use std::time::Duration;
 use system_tests::guest::{self, PATIENCE, config, service, start};
 use system_tests::host::{self, CID, Host, VM};
@@ -382,4 +383,62 @@ fn a_hundred_vms_that_are_never_started() {
             0
         );
     });
+}
+
+/// A `newc` archive with one executable file, aligned so that it can follow another archive.
+fn archive(path: &str, content: &[u8]) -> Vec<u8> {
+    fn entry(archive: &mut Vec<u8>, path: &str, mode: u32, content: &[u8]) {
+        archive.extend(b"070701");
+        let name = path.len() + 1;
+        let fields = [1, mode, 0, 0, 1, 0];
+        let fields = fields.map(|field: u32| format!("{field:08X}")).concat();
+        archive.extend(fields.bytes());
+        archive.extend(format!("{:08X}", content.len()).bytes());
+        archive.extend("00000000".repeat(4).bytes());
+        archive.extend(format!("{name:08X}00000000").bytes());
+        archive.extend(path.bytes());
+        archive.push(0);
+        archive.resize(archive.len().next_multiple_of(4), 0);
+        archive.extend(content);
+        archive.resize(archive.len().next_multiple_of(4), 0);
+    }
+    let mut archive = Vec::new();
+    entry(&mut archive, path, 0o100_755, content);
+    entry(&mut archive, "TRAILER!!!", 0, &[]);
+    archive
+}
+
+#[test]
+fn a_payload_whose_loader_is_missing_is_told_so_and_not_started() {
+    host::run(
+        "a_payload_whose_loader_is_missing_is_told_so_and_not_started",
+        |host| {
+            // The shell of this machine is dynamic, and the guest has no loader.
+            let mut initrd = std::fs::read(host.dist.path("guest").join("initrd.img")).unwrap();
+            initrd.resize(initrd.len().next_multiple_of(4), 0);
+            initrd.extend(archive("dynamic", &std::fs::read("/bin/sh").unwrap()));
+            let mut file = tempfile::tempfile().unwrap();
+            file.write_all(&initrd).unwrap();
+            let mut config = config(host, &[]);
+            config.initrd = Some(ParcelFileDescriptor::new(file));
+            config.params = config
+                .params
+                .map(|params| params.replace("/payload/vm_demo_payload", "/dynamic"));
+            let manager = host.early();
+            let vm = start(&manager, config);
+            assert_eq!(
+                death(&manager, &vm),
+                DeathReason::MicrodroidInvalidPayloadConfig
+            );
+            let events: Vec<_> = vm.events().into_iter().map(|timed| timed.event).collect();
+            let [Event::Error { message, .. }, Event::Died(_)] = &events[..] else {
+                panic!("{events:?}");
+            };
+            assert!(
+                message.starts_with("cannot start the payload /dynamic: it needs /lib")
+                    && message.ends_with("which is not in the guest; link it statically"),
+                "{message}"
+            );
+        },
+    );
 }

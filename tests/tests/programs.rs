@@ -9,7 +9,7 @@
 )]
 
 use std::fs;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use system_tests::host::{self, Dist};
 
 fn dist() -> Option<Dist> {
@@ -138,4 +138,44 @@ fn help_teaches() {
             "{name}"
         );
     }
+}
+
+/// The demo as a user runs it, with its standard output in `stdout`.
+fn demo(dist: &Dist, args: &[&str], stdout: Stdio) -> std::process::Output {
+    Command::new(dist.path("root/system/bin/vm_demo_native_early"))
+        .env("VIRTMGR_ROOT", dist.path("root"))
+        .arg("--manager")
+        .arg(dist.path("early_virtmgr"))
+        .args(args)
+        .stdout(stdout)
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap()
+        .wait_with_output()
+        .unwrap()
+}
+
+#[test]
+fn the_demo_prints_json_alone_and_survives_a_full_output() {
+    let Some(dist) = dist() else { return };
+    let output = demo(&dist, &["--json"], Stdio::piped());
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{stderr}");
+    let stdout = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(stdout.lines().count(), 1, "{stdout}");
+    assert!(
+        stdout.starts_with('{') && stdout.ends_with("}\n"),
+        "{stdout}"
+    );
+    assert!(stdout.contains("\"answer\":30"), "{stdout}");
+
+    let full = fs::File::options().write(true).open("/dev/full").unwrap();
+    let output = demo(&dist, &[], full.into());
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert!(!stderr.contains("panicked"), "{stderr}");
+    assert!(
+        stderr.contains("vm_demo_native_early: cannot write to standard output: No space left"),
+        "{stderr}"
+    );
 }

@@ -60,6 +60,28 @@ impl Error {
     }
 }
 
+/// Why a call failed, in words: what the server said, or else what its exception means.
+#[must_use]
+pub fn explain_status(status: &rsbinder::Status) -> String {
+    use rsbinder::ExceptionCode;
+    // The server's own words are better than any that are known here.
+    if let Some(message) = status.message().filter(|message| !message.is_empty()) {
+        return message.to_owned();
+    }
+    match status.exception_code() {
+        ExceptionCode::TransactionFailed => explain(status.transaction_error()),
+        ExceptionCode::ServiceSpecific => {
+            format!("the service's error {}", status.service_specific_error())
+        }
+        ExceptionCode::Security => "permission denied".into(),
+        ExceptionCode::IllegalArgument => "an argument is not valid".into(),
+        ExceptionCode::NullPointer => "a value that the interface demands is missing".into(),
+        ExceptionCode::IllegalState => "it is not possible in the present state".into(),
+        ExceptionCode::UnsupportedOperation => "it is not supported".into(),
+        other => format!("binder exception {}", other as i32),
+    }
+}
+
 /// A status of the RPC library in words.
 #[must_use]
 pub fn explain(status: rsbinder::StatusCode) -> String {

@@ -17,6 +17,7 @@
 pub mod accept;
 pub mod bootstrap;
 pub mod connection;
+pub mod library_log;
 pub mod log_limit;
 pub mod observed;
 pub mod payload;
@@ -27,7 +28,7 @@ pub mod vsock;
 mod error;
 mod too_many_fds;
 
-pub use error::{Error, explain};
+pub use error::{Error, explain, explain_status};
 
 /// The newest version of the RPC binder wire protocol that is spoken: 2, that of Android 16.
 pub const WIRE_VERSION: u32 = 2;

@@ -38,6 +38,11 @@ impl LogLimit {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Number(u64);
 
+impl Number {
+    /// Nothing needs to be said of the first.
+    pub(crate) const FIRST: Self = Self(1);
+}
+
 impl fmt::Display for Number {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.0 <= LogLimit::ALL {

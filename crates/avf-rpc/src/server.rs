@@ -54,7 +54,7 @@ pub struct Policy {
     /// Whether file descriptors may be passed (Unix sockets only).
     pub fds: bool,
     /// How long a call to an object of the peer may wait for its answer. When it passes, the
-    /// peer's session ends: an unresponsive peer must not hold a thread for ever.
+    /// peer's session ends: an unresponsive peer must not hold a thread forever.
     pub reply_timeout: Option<Duration>,
 }
 

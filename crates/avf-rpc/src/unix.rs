@@ -175,7 +175,7 @@ mod tests {
     use std::os::fd::OwnedFd;
 
     /// Long enough that a test which needs it has failed, short enough to wait for.
-    const PATIENCE: Duration = Duration::from_millis(200);
+    const TIMEOUT: Duration = Duration::from_millis(200);
 
     #[test]
     fn a_server_that_accepts_and_does_not_answer_is_given_up() {
@@ -183,7 +183,7 @@ mod tests {
         let path = directory.path().join("socket");
         // The kernel accepts for it.
         let _listener = UnixListener::bind(&path).unwrap();
-        let error = connect(&path, PATIENCE).map(drop).unwrap_err();
+        let error = connect(&path, TIMEOUT).map(drop).unwrap_err();
         assert!(matches!(error, Error::Rpc { .. }), "{error:?}");
     }
 
@@ -205,7 +205,7 @@ mod tests {
                 Err(e) => panic!("{e}"),
             }
         }
-        let error = connect(&path, PATIENCE).map(drop).unwrap_err();
+        let error = connect(&path, TIMEOUT).map(drop).unwrap_err();
         let Error::Io { source, .. } = error else {
             panic!("{error:?}");
         };

@@ -111,6 +111,9 @@ impl Page {
     }
 }
 
+/// When the pages were last changed. Change it together with a help text or a page.
+const DATE: &str = "2026-11-25";
+
 /// What the pages' footers show.
 fn source() -> String {
     format!("virtmgr {}", env!("CARGO_PKG_VERSION"))

@@ -42,7 +42,7 @@ pub fn record(module: &str, reason: &str) {
     let must_run = variable(TESTS_VARIABLE).is_some_and(|value| value == "all");
     let allowed = variable(ALLOWED_VARIABLE);
     #[allow(clippy::panic, reason = "this is how a test fails")]
-    if must_run && !skip.is_allowed(allowed.as_deref().map(Path::new)) {
+    if must_run && !is_allowed(&skip.name(), allowed.as_deref().map(Path::new)) {
         panic!("{TESTS_VARIABLE}=all, but this test is skipped: {reason}");
     }
     let told = match variable(SKIPS_VARIABLE) {
@@ -82,18 +82,18 @@ impl Skip<'_> {
             .open(file)?
             .write_all(self.line().as_bytes())
     }
+}
 
-    /// Whether `file` has a line `PROGRAM TEST: REASON` for this test.
-    fn is_allowed(&self, file: Option<&Path>) -> bool {
-        let Some(text) = file.and_then(|file| fs::read_to_string(file).ok()) else {
-            return false;
-        };
-        let name = self.name();
-        text.lines()
-            .filter(|line| !line.starts_with('#'))
-            .any(|line| {
-                let rest = line.strip_prefix(&name);
-                rest.is_some_and(|rest| rest.starts_with(": "))
-            })
-    }
+/// Whether `file` has a line `NAME: REASON`, where a name is `PROGRAM TEST`.
+#[must_use]
+pub fn is_allowed(name: &str, file: Option<&Path>) -> bool {
+    let Some(text) = file.and_then(|file| fs::read_to_string(file).ok()) else {
+        return false;
+    };
+    text.lines()
+        .filter(|line| !line.starts_with('#'))
+        .any(|line| {
+            let rest = line.strip_prefix(name);
+            rest.is_some_and(|rest| rest.starts_with(": "))
+        })
 }

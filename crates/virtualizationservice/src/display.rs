@@ -13,7 +13,7 @@ pub(crate) const MOST_WAITING: usize = 8;
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
     /// Too many wait.
-    #[error("{MOST_WAITING} callers wait for the display service already, which is the most")]
+    #[error("{MOST_WAITING} callers already wait for the display service, which is the limit")]
     TooMany,
     /// Who waited is gone.
     #[error("the caller has ended")]
@@ -22,7 +22,7 @@ pub(crate) enum Error {
     #[error("the virtualization service is being stopped")]
     Stopped,
     /// A system call failed.
-    #[error("wait for the display service")]
+    #[error("cannot wait for the display service")]
     Io(#[source] std::io::Error),
 }
 

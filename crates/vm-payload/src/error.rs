@@ -9,14 +9,14 @@ use std::io;
 pub enum Error {
     /// The guest's own CID is unknown.
     #[error(
-        "ask /dev/vsock for this guest's CID; does the VM have a virtio-vsock device, and is its driver loaded?"
+        "cannot ask /dev/vsock for this guest's CID; give the VM a virtio-vsock device and load its driver"
     )]
     Cid(#[source] io::Error),
     /// There is a vsock driver, but no device that gives the guest a CID.
-    #[error("this guest's CID is {0}, which no guest has: the VM has no virtio-vsock device")]
+    #[error("this guest has CID {0}, which no guest can have; give the VM a virtio-vsock device")]
     NoCid(u32),
-    /// No session with the manager came about.
-    #[error("connect to the manager on the host, vsock port {port}")]
+    /// There is no session with the manager.
+    #[error("cannot connect to the VM manager at vsock port {port} of the host")]
     Connect {
         /// The port, which is the guest's CID.
         port: u32,
@@ -24,15 +24,15 @@ pub enum Error {
         source: avf_rpc::Error,
     },
     /// The manager's root object is not `IVirtualMachineService`.
-    #[error("the server at vsock port {port} of the host is not a manager: status {status:?}")]
+    #[error("the server at vsock port {port} of the host is not a VM manager: {}", avf_rpc::explain(*status))]
     NotAManager {
         /// The port.
         port: u32,
         /// The status of the question.
         status: rsbinder::StatusCode,
     },
-    /// The manager did not take a report.
-    #[error("{report}: the manager answered {status}")]
+    /// The manager refused a report.
+    #[error("call {report} failed: {}", avf_rpc::explain_status(status))]
     Report {
         /// The method that was called.
         report: &'static str,
@@ -40,7 +40,7 @@ pub enum Error {
         status: rsbinder::Status,
     },
     /// A port of the guest cannot be listened on.
-    #[error("listen on vsock port {port}; is it in use?")]
+    #[error("cannot listen on vsock port {port}")]
     Listen {
         /// The port asked for.
         port: u32,
@@ -48,7 +48,7 @@ pub enum Error {
         source: io::Error,
     },
     /// A server could not be started.
-    #[error("serve the host on vsock port {port}")]
+    #[error("cannot serve the host on vsock port {port}")]
     Serve {
         /// The port asked for.
         port: u32,

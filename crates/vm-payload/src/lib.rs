@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What a program inside a guest links: report to the manager on the host, serve binder to it.
+//! The library for programs inside a guest: they report to the manager on the host, and serve binder
+//! to it.
 //!
 //! ```no_run
 //! # fn main() -> Result<(), vm_payload::Error> {
@@ -19,4 +20,10 @@ mod serve;
 pub use avf_aidl::common::ErrorCode;
 pub use error::Error;
 pub use host::Host;
+pub use rsbinder;
 pub use serve::{HostServer, serve};
+
+/// Compiles the example in the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadMe;

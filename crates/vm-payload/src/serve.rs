@@ -47,7 +47,7 @@ impl fmt::Debug for HostServer {
 
 impl HostServer {
     /// Ends the server after the calls in progress have been answered, or after a second at the
-    /// latest. For a program that a call has told to end.
+    /// latest: for a program that a call told to end.
     pub fn finish(self) {
         self.busy.wait(ANSWER_TIMEOUT);
     }

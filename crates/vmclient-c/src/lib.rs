@@ -21,11 +21,11 @@ mod request;
 use request::Request;
 use std::ffi::{c_char, c_int, c_void};
 
-/// Is told why a call failed, on the caller's thread and before the call returns.
+/// Called with the reason for a failure, on the caller's thread and before the failed call returns.
 ///
-/// `code` is a number of <errno.h>. `message` is text in UTF-8 that ends with a NUL, of one or
-/// more lines; it is valid only until the callback returns. `ctx` is what the caller passed. The
-/// callback must return in the ordinary way: neither longjmp nor a C++ exception may leave it.
+/// `code` is a number of <errno.h>. `message` is one line of UTF-8 that ends with a NUL; it is valid
+/// only until the callback returns. `ctx` is what the caller passed. The callback must return
+/// normally: neither longjmp nor a C++ exception may leave it.
 pub type ErrorCallback =
     Option<unsafe extern "C" fn(code: c_int, message: *const c_char, ctx: *mut c_void)>;
 
@@ -42,20 +42,20 @@ pub type ErrorCallback =
 /// be NULL. The codes to expect:
 ///
 ///   ENOENT         there is no such program
-///   EACCES, EPERM  the caller may not run it, or it refused for want of a permission
-///   ECONNREFUSED   it ended at once for another reason; the message has what it wrote
-///   ETIMEDOUT      it did not get ready within 30 seconds
-///   EPROTO         it is no VM manager
+///   EACCES, EPERM  the caller may not run it, or lacks a permission that it asks for
+///   ECONNREFUSED   it ended at once for another reason; the message has the end of its log
+///   ETIMEDOUT      it was not ready after 30 seconds
+///   EPROTO         it is not a VM manager
 ///
-/// Other codes are those of the system calls that start a program.
+/// Other codes come from the system calls that start a program.
 ///
-/// What the manager logs goes to the standard error that the caller had at the time of the call.
-/// The library waits for the manager's process by itself, on threads that take no signals; a
-/// program that waits for all its children may see it nevertheless. The manager takes the calling
-/// process for its client, so a program that becomes a daemon by forking must do so before.
+/// The manager's log goes to the standard error that the caller has at the time of the call. The
+/// library waits for the manager's process itself, on threads that take no signals; a program that
+/// waits for all its children may still see it. The manager takes the calling process for its
+/// client, so a program that becomes a daemon by forking must do that first.
 ///
-/// It may be called from any thread, also at the same time. Each call starts another manager, with
-/// the caller's environment, which no other thread may change meanwhile.
+/// It may be called from several threads at once. Each call starts another manager with the
+/// caller's environment, which no other thread may change meanwhile.
 ///
 /// # Safety
 ///

@@ -2,7 +2,6 @@
 //! How a result crosses to C: a descriptor, or a negative number and a call of the callback.
 
 use crate::ErrorCallback;
-use host::chain;
 use std::ffi::{CString, c_int, c_void};
 use std::os::fd::{IntoRawFd, OwnedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -20,7 +19,8 @@ impl From<vmclient::Error> for Failure {
     fn from(error: vmclient::Error) -> Self {
         Self {
             code: code(&error),
-            message: chain(&error),
+            // One line, with its causes.
+            message: format!("{error:?}"),
         }
     }
 }
@@ -41,7 +41,9 @@ pub(crate) unsafe fn answer(
         Ok(Err(failure)) => failure,
         Err(_) => Failure {
             code: libc::EIO,
-            message: "the client library has a bug: it panicked; standard error has more".into(),
+            message:
+                "the client library has failed: it panicked; see standard error, and report this"
+                    .into(),
         },
     };
     if let Some(callback) = callback {

@@ -45,8 +45,8 @@ impl Console {
         marks: &[&str],
         mut copy: Option<Box<dyn Write + Send>>,
     ) -> Result<(Self, OwnedFd), Error> {
-        let (read_end, write_end) =
-            pipe_with(PipeFlags::CLOEXEC).map_err(Error::system("make a pipe for a console"))?;
+        let (read_end, write_end) = pipe_with(PipeFlags::CLOEXEC)
+            .map_err(Error::system("cannot make a pipe for a console"))?;
         let seen = Arc::new(Mutex::new(Seen {
             tail: Tail::new(TAIL_BYTES),
             first: None,

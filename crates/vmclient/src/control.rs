@@ -4,7 +4,7 @@
 use crate::error::{CallError, Error};
 use crate::names::State;
 use avf_aidl::service::IVirtualMachine;
-use avf_rpc::WIRE_VERSION;
+use avf_rpc::{WIRE_VERSION, explain};
 use rsbinder::rpc::transport::UnixTransport;
 use rsbinder::rpc::{FileDescriptorTransportMode, RpcClientConfig, RpcSession, RpcTransport};
 use rsbinder::{BinderResult, SIBinder, StatusCode, Strong};
@@ -19,8 +19,8 @@ use vm_directory::Directory;
 
 pub use vm_directory::CONTROL as SOCKET;
 
-/// A VM of any client of the same user, or, for the superuser, of any user. Dropping it changes
-/// nothing for the VM.
+/// A VM that another client of the same user created; root reaches the VMs of all users. Dropping
+/// this changes nothing for the VM.
 pub struct Control {
     vm: Strong<dyn IVirtualMachine>,
     session: RpcSession,
@@ -58,7 +58,8 @@ impl Control {
         .timeout(timeout);
         let no_answer = |status: StatusCode| {
             failed(io::Error::other(format!(
-                "it does not answer as a VM ({status:?})"
+                "it does not answer as a VM: {}",
+                explain(status)
             )))
         };
         let session =
@@ -162,7 +163,7 @@ fn wait_unlocked(directory: &Directory) -> Result<(), Error> {
         match rustix::fs::flock(directory, FlockOperation::LockShared) {
             Ok(()) => return Ok(()),
             Err(Errno::INTR) => {}
-            Err(e) => return Err(Error::system("wait for the end of the VM's directory")(e)),
+            Err(e) => return Err(Error::system("cannot wait for the end of the VM")(e)),
         }
     }
 }
@@ -170,11 +171,11 @@ fn wait_unlocked(directory: &Directory) -> Result<(), Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::fd::AsRawFd;
     use avf_aidl::service::{BnVirtualMachine, IVirtualMachineCallback, VirtualMachineState};
     use avf_rpc::server::{Policy, Server};
     use rsbinder::{Interface, ParcelFileDescriptor};
     use std::fs::File;
+    use std::os::fd::AsRawFd;
     use std::os::unix::net::UnixListener;
     use std::sync::mpsc::{Sender, channel};
 
@@ -186,7 +187,7 @@ mod tests {
         fds: true,
         reply_timeout: None,
     };
-    const PATIENCE: Duration = Duration::from_secs(60);
+    const TIMEOUT: Duration = Duration::from_secs(60);
 
     /// A VM that tells the test when it is stopped.
     struct Vm(std::sync::Mutex<Sender<()>>);
@@ -251,15 +252,15 @@ mod tests {
                 let (stream, _) = listener.accept().unwrap();
                 server.serve(Box::new(UnixTransport::from_stream(stream).unwrap()));
             });
-            let control = Control::connect(&directory, PATIENCE).unwrap();
+            let control = Control::connect(&directory, TIMEOUT).unwrap();
             assert_eq!(control.state().unwrap(), State::Ready);
             assert_eq!(control.memory_balloon().unwrap(), 1 << 20);
             let error = control.suspend().unwrap_err().to_string();
-            assert!(error.contains("ILLEGAL_STATE: it does not run"), "{error}");
+            assert_eq!(error, "cannot suspend the VM: it does not run");
             control.resume().unwrap();
             // It returns when the lock is given up, not before.
             let done = scope.spawn(move || control.stop());
-            stop.recv_timeout(PATIENCE).unwrap();
+            stop.recv_timeout(TIMEOUT).unwrap();
             assert!(!done.is_finished());
             drop(lock);
             done.join().unwrap().unwrap();

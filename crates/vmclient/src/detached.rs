@@ -48,7 +48,7 @@ pub fn spawn(options: &ManagerOptions) -> Result<Detached, Error> {
         Err(source) => {
             exit.kill();
             Err(Error::System {
-                what: "start the thread that waits for the manager's end",
+                what: "cannot start the thread that waits for the VM manager's end",
                 source,
             })
         }

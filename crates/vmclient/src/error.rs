@@ -2,6 +2,7 @@
 //! What can go wrong for a client.
 
 use crate::names::DeathReason;
+use avf_rpc::{explain, explain_status};
 use rsbinder::{ExceptionCode, Status, StatusCode};
 use std::fmt;
 use std::io;
@@ -10,7 +11,11 @@ use std::process::ExitStatus;
 use std::time::Duration;
 
 /// A client's error.
-#[derive(Debug, thiserror::Error)]
+///
+/// `Display` says what failed, for people; the causes are in `source`. `Debug` is both in one line, so
+/// that a `main` which returns this error prints a sentence. What a program wants to know is in the
+/// variants and in [`CallError`]'s methods.
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// The manager's program could not be run.
@@ -18,17 +23,17 @@ pub enum Error {
     Spawn {
         /// The program.
         program: PathBuf,
-        /// The system's answer.
+        /// The system error.
         source: io::Error,
     },
-    /// The manager was run but did not say that it is ready.
-    #[error("the VM manager {} did not become ready: {cause}{log}", program.display())]
+    /// The manager was run but did not get ready.
+    #[error("cannot start the VM manager {}: {cause}{log}", program.display())]
     NotReady {
         /// The program.
         program: PathBuf,
         /// What it did instead.
         cause: NotReady,
-        /// The end of its log as it follows in a sentence; empty if it was not kept.
+        /// The end of its log, as it follows in a sentence; empty if it was not kept.
         log: String,
     },
     /// The manager was ready, but its RPC session could not be set up.
@@ -40,7 +45,7 @@ pub enum Error {
         source: avf_rpc::Error,
     },
     /// The manager's root object is not an `IVirtualizationService`.
-    #[error("the VM manager {} serves another interface ({status:?})", program.display())]
+    #[error("cannot use the VM manager {}: {}", program.display(), explain(*status))]
     NoService {
         /// The program.
         program: PathBuf,
@@ -51,7 +56,7 @@ pub enum Error {
     #[error(transparent)]
     Call(#[from] CallError),
     /// The manager ended while it was needed, and every VM of it with it.
-    #[error("the VM manager is gone ({how}), and its VMs with it; its log says why")]
+    #[error("the VM manager has ended, and its VMs with it: {how}")]
     ManagerLost {
         /// How it ended, as far as known.
         how: String,
@@ -65,38 +70,38 @@ pub enum Error {
         detail: Option<String>,
     },
     /// The payload ended while it was expected to get ready.
-    #[error("the payload ended before it was ready, with exit code {code}")]
+    #[error("the payload ended with exit code {code} before it was ready")]
     Finished {
         /// Its exit code.
         code: i32,
     },
     /// Something did not happen in time.
-    #[error("{what} did not happen within {} s", after.as_secs_f32())]
+    #[error("{what} within {} s", after.as_secs_f32())]
     Timeout {
-        /// What was awaited.
+        /// What did not happen.
         what: &'static str,
         /// How long.
         after: Duration,
     },
     /// A vsock port that no guest can have.
     #[error(
-        "vsock port {port} is out of range: the interface carries ports up to {}",
+        "vsock port {port} is out of range; use a port up to {}, the largest that the interface carries",
         i32::MAX
     )]
     Port {
         /// The port.
         port: u32,
     },
-    /// The VM has more files than one message can carry.
+    /// The VM has more files than one call can carry.
     #[error(
-        "the VM needs {count} file descriptors, and one message carries at most {most}: use fewer \
-         partitions, for example by putting several file systems into one image"
+        "the VM needs {count} file descriptors, and one call may carry {max}; use fewer partitions, for \
+         example by putting several file systems into one image"
     )]
     TooManyFiles {
         /// Descriptors of the configuration and the streams.
         count: usize,
-        /// What one message carries.
-        most: usize,
+        /// What one call carries.
+        max: usize,
     },
     /// The payload's binder service could not be reached.
     #[error("cannot connect to the binder service at vsock port {port} of the guest")]
@@ -107,9 +112,7 @@ pub enum Error {
         source: avf_rpc::Error,
     },
     /// The payload's service has another interface than was asked for.
-    #[error(
-        "the service at vsock port {port} of the guest is not the wanted interface ({status:?})"
-    )]
+    #[error("cannot use the service at vsock port {port} of the guest: {}", explain(*status))]
     WrongService {
         /// The port.
         port: u32,
@@ -125,7 +128,7 @@ pub enum Error {
         source: io::Error,
     },
     /// A VM of another client ended while it was needed.
-    #[error("the VM in {} is gone", directory.display())]
+    #[error("the VM in {} has ended", directory.display())]
     Gone {
         /// The VM's directory.
         directory: PathBuf,
@@ -135,7 +138,7 @@ pub enum Error {
     System {
         /// What was being done.
         what: &'static str,
-        /// The system's answer.
+        /// The system error.
         source: io::Error,
     },
 }
@@ -146,11 +149,11 @@ pub enum Error {
 pub enum NotReady {
     /// It ended.
     Ended(ExitStatus),
-    /// It said nothing for so long.
+    /// It neither ended nor got ready for so long.
     Silent(Duration),
-    /// It said this in place of `o`.
+    /// It wrote this byte in place of `o`.
     Word(u8),
-    /// It closed the ready pipe and went on.
+    /// It closed the ready pipe and ran on.
     Closed,
 }
 
@@ -170,13 +173,15 @@ impl fmt::Display for NotReady {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Ended(status) => write!(f, "it ended at once ({status})"),
-            Self::Silent(time) => write!(f, "no word from it in {} s", time.as_secs_f32()),
+            Self::Silent(time) => {
+                write!(f, "it was not ready after {} s", time.as_secs_f32())
+            }
             Self::Word(word) => write!(
                 f,
-                "it said {:?} where `o` was due; is it a VM manager?",
-                char::from(*word)
+                "it wrote '{}' in place of 'o'; name a VM manager",
+                word.escape_ascii()
             ),
-            Self::Closed => f.write_str("it closed the ready pipe without a word"),
+            Self::Closed => f.write_str("it closed the ready pipe"),
         }
     }
 }
@@ -191,8 +196,21 @@ impl Error {
     }
 }
 
-/// A binder call that was answered by an exception, or not at all.
-#[derive(Debug, Clone)]
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)?;
+        let mut next = std::error::Error::source(self);
+        while let Some(cause) = next {
+            write!(f, ": {cause}")?;
+            next = cause.source();
+        }
+        Ok(())
+    }
+}
+
+/// A call that the manager answered by an exception, or not at all. `Display` is for people, the
+/// methods are for programs.
+#[derive(Clone)]
 pub struct CallError {
     /// The method, as the interface names it.
     pub method: &'static str,
@@ -200,45 +218,75 @@ pub struct CallError {
     pub status: Status,
 }
 
-impl std::error::Error for CallError {}
+impl CallError {
+    /// The exception. [`ExceptionCode::TransactionFailed`] if there was no answer; then
+    /// [`CallError::transaction`] has the cause.
+    #[must_use]
+    pub fn exception(&self) -> ExceptionCode {
+        self.status.exception_code()
+    }
 
-impl fmt::Display for CallError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { method, status } = self;
-        match status.exception_code() {
-            ExceptionCode::TransactionFailed => {
-                write!(
-                    f,
-                    "{method}: the call failed: {:?}",
-                    status.transaction_error()
-                )?;
-            }
-            ExceptionCode::ServiceSpecific => {
-                write!(
-                    f,
-                    "{method}: SERVICE_SPECIFIC {}",
-                    status.service_specific_error()
-                )?;
-            }
-            other => write!(f, "{method}: {}", exception_name(other))?,
+    /// The name that binder's documentation gives the exception, such as `ILLEGAL_ARGUMENT`.
+    #[must_use]
+    pub fn exception_name(&self) -> &'static str {
+        match self.exception() {
+            ExceptionCode::None => "NONE",
+            ExceptionCode::Security => "SECURITY",
+            ExceptionCode::BadParcelable => "BAD_PARCELABLE",
+            ExceptionCode::IllegalArgument => "ILLEGAL_ARGUMENT",
+            ExceptionCode::NullPointer => "NULL_POINTER",
+            ExceptionCode::IllegalState => "ILLEGAL_STATE",
+            ExceptionCode::UnsupportedOperation => "UNSUPPORTED_OPERATION",
+            ExceptionCode::ServiceSpecific => "SERVICE_SPECIFIC",
+            ExceptionCode::TransactionFailed => "TRANSACTION_FAILED",
+            _ => "OTHER",
         }
-        match status.message() {
-            Some(message) if !message.is_empty() => write!(f, ": {message}"),
-            _ => Ok(()),
-        }
+    }
+
+    /// The number that comes with the exception [`ExceptionCode::ServiceSpecific`], else 0.
+    #[must_use]
+    pub fn service_specific(&self) -> i32 {
+        self.status.service_specific_error()
+    }
+
+    /// Why there was no answer. [`StatusCode::Ok`] if there was one.
+    #[must_use]
+    pub fn transaction(&self) -> StatusCode {
+        self.status.transaction_error()
+    }
+
+    /// The manager's own words, if it sent any.
+    #[must_use]
+    pub fn message(&self) -> Option<&str> {
+        self.status.message().filter(|message| !message.is_empty())
     }
 }
 
-/// The name that binder's interface documentation gives an exception.
-fn exception_name(code: ExceptionCode) -> String {
-    match code {
-        ExceptionCode::Security => "SECURITY".into(),
-        ExceptionCode::BadParcelable => "BAD_PARCELABLE".into(),
-        ExceptionCode::IllegalArgument => "ILLEGAL_ARGUMENT".into(),
-        ExceptionCode::NullPointer => "NULL_POINTER".into(),
-        ExceptionCode::IllegalState => "ILLEGAL_STATE".into(),
-        ExceptionCode::UnsupportedOperation => "UNSUPPORTED_OPERATION".into(),
-        other => format!("{other:?}"),
+impl std::error::Error for CallError {}
+
+impl fmt::Debug for CallError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl fmt::Display for CallError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what = match self.method {
+            "createVm" => "cannot create the VM",
+            "start" => "cannot start the VM",
+            "stop" => "cannot stop the VM",
+            "suspend" => "cannot suspend the VM",
+            "resume" => "cannot resume the VM",
+            "connectVsock" => "cannot connect to the guest",
+            "getState" => "cannot get the VM's state",
+            "getCid" => "cannot get the VM's CID",
+            "registerCallback" | "linkToDeath" => "cannot watch the VM",
+            "getMemoryBalloon" => "cannot get the size of the memory balloon",
+            "setMemoryBalloon" => "cannot set the size of the memory balloon",
+            other => return write!(f, "call {other} failed: {}", explain_status(&self.status)),
+        };
+        write!(f, "{what}: {}", explain_status(&self.status))
     }
 }
 
@@ -246,32 +294,59 @@ fn exception_name(code: ExceptionCode) -> String {
 mod tests {
     use super::*;
 
+    fn failed(method: &'static str, status: impl Into<Status>) -> CallError {
+        CallError {
+            method,
+            status: status.into(),
+        }
+    }
+
     #[test]
-    fn a_refused_call_shows_exception_and_message() {
-        let text = |status| {
-            CallError {
-                method: "createVm",
-                status,
-            }
-            .to_string()
+    fn people_read_words_and_programs_read_codes() {
+        let refused = failed(
+            "createVm",
+            (ExceptionCode::UnsupportedOperation, "no network here"),
+        );
+        assert_eq!(refused.to_string(), "cannot create the VM: no network here");
+        assert_eq!(refused.exception(), ExceptionCode::UnsupportedOperation);
+        assert_eq!(refused.exception_name(), "UNSUPPORTED_OPERATION");
+
+        let status = Status::new_service_specific_error(-1, Some("disk full".into()));
+        let specific = failed("start", status);
+        assert_eq!(specific.to_string(), "cannot start the VM: disk full");
+        assert_eq!(specific.service_specific(), -1);
+
+        let lost = failed("isFeatureEnabled", StatusCode::UnknownTransaction);
+        assert_eq!(
+            lost.to_string(),
+            "call isFeatureEnabled failed: the other end does not know this call"
+        );
+        assert_eq!(lost.transaction(), StatusCode::UnknownTransaction);
+    }
+
+    /// What a `main` prints that returns the error.
+    #[test]
+    fn the_debug_form_is_one_line_for_people() {
+        let error = Error::from(failed("stop", (ExceptionCode::IllegalState, "it is dead")));
+        assert_eq!(format!("{error:?}"), "cannot stop the VM: it is dead");
+        let error = Error::Spawn {
+            program: "/x/virtmgr".into(),
+            source: io::ErrorKind::NotFound.into(),
         };
         assert_eq!(
-            text(Status::from((
-                ExceptionCode::UnsupportedOperation,
-                "no network here"
-            ))),
-            "createVm: UNSUPPORTED_OPERATION: no network here"
+            format!("{error:?}"),
+            "cannot run the VM manager /x/virtmgr: entity not found"
         );
-        assert_eq!(
-            text(Status::new_service_specific_error(
-                -1,
-                Some("disk full".into())
-            )),
-            "createVm: SERVICE_SPECIFIC -1: disk full"
-        );
-        assert_eq!(
-            text(Status::from(StatusCode::NameNotFound)),
-            "createVm: the call failed: NameNotFound"
-        );
+        for status in [
+            StatusCode::DeadObject,
+            StatusCode::Errno(-24),
+            StatusCode::Ok,
+        ] {
+            let text = explain(status);
+            assert!(
+                !text.contains("Errno") && !text.contains("DeadObject"),
+                "{text}"
+            );
+        }
     }
 }

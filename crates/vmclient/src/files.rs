@@ -1,12 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-//! How many descriptors a call of createVm carries.
+//! How many file descriptors a call of createVm carries.
 
 use crate::options::Streams;
 use avf_aidl::service::app_config::Payload;
 use avf_aidl::service::{VirtualMachineConfig, VirtualMachineRawConfig};
-
-/// Descriptors that one message of the RPC library carries, in either direction.
-pub(crate) const MOST: usize = 64;
 
 /// The descriptors in `config` and `streams`.
 pub(crate) fn count(config: &VirtualMachineConfig, streams: &Streams) -> usize {

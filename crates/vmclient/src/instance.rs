@@ -161,14 +161,14 @@ impl VmInstance {
             Some(Err(Some(error))) => Err(error),
             Some(Err(None)) => Err(self.lost()),
             None => Err(Error::Timeout {
-                what: "\"payload ready\"",
+                what: "the payload did not get ready",
                 after: timeout,
             }),
         }
     }
 
     /// Waits until the VM is dead, and says why it died; `None` if it still lives after `timeout`.
-    /// Without a timeout it waits for ever.
+    /// Without a timeout it waits forever.
     ///
     /// # Errors
     /// [`Error::ManagerLost`] if the manager went away before it could say so.

@@ -35,8 +35,7 @@ pub(crate) struct Launched {
 }
 
 impl Launched {
-    /// Starts the manager and waits until it is ready. If it does not get ready, no process is
-    /// left behind.
+    /// Starts the manager and waits until it is ready. If it does not get ready, no process is left.
     pub(crate) fn start(options: &ManagerOptions) -> Result<Self, Error> {
         let (socket, server) = rustix::net::socketpair(
             AddressFamily::UNIX,
@@ -44,9 +43,9 @@ impl Launched {
             SocketFlags::CLOEXEC,
             None,
         )
-        .map_err(Error::system("make the bootstrap socketpair"))?;
+        .map_err(Error::system("cannot make the bootstrap socketpair"))?;
         let (ready, ready_writer) =
-            pipe_with(PipeFlags::CLOEXEC).map_err(Error::system("make the ready pipe"))?;
+            pipe_with(PipeFlags::CLOEXEC).map_err(Error::system("cannot make the ready pipe"))?;
         let [socket, server, ready_writer] = [socket, server, ready_writer].map(past_standard);
         let (socket, server, ready_writer) = (socket?, server?, ready_writer?);
         // The reader runs before there is a process, so that no failure of it leaves one.
@@ -96,13 +95,14 @@ impl Launched {
         let deadline = Instant::now().checked_add(timeout);
         // Both at once: a child of the manager's might keep the pipe open after its death.
         if !poll_any(&[ready, &self.exit.pidfd], deadline)
-            .map_err(Error::system("wait for the manager"))?
+            .map_err(Error::system("cannot wait for the VM manager"))?
         {
             return Err(self.not_ready(NotReady::Silent(timeout)));
         }
         let mut byte = [0u8];
         let got = if poll_any(&[ready], Some(Instant::now())).unwrap_or(false) {
-            rustix::io::read(ready, &mut byte).map_err(Error::system("read the ready pipe"))?
+            rustix::io::read(ready, &mut byte)
+                .map_err(Error::system("cannot read the ready pipe"))?
         } else {
             0
         };
@@ -129,22 +129,44 @@ impl Launched {
     pub(crate) fn how_it_ended(&self) -> String {
         match self.exit.within(EXIT_GRACE) {
             Some(status) => status.to_string() + &self.last_words(),
-            // It may have more to say, so its log is read on.
-            None => "it runs, but its session has ended".to_owned(),
+            // It may write more, so its log is read on.
+            None => "it runs, but has closed its session".to_owned(),
         }
     }
 
-    /// The end of a dead manager's log, to be appended to an error's text.
+    /// The end of a dead manager's log in one line, to be appended to an error's text.
     fn last_words(&self) -> String {
         self.log.end();
-        let log = self.log.text();
-        let text = log.trim_end();
-        if text.is_empty() || self.log.is_told {
-            String::new()
+        if self.log.is_told {
+            return String::new();
+        }
+        let lines = last_lines(&self.log.text());
+        if lines.is_empty() {
+            return lines;
+        }
+        format!("; it wrote: {lines}")
+    }
+}
+
+/// The last lines of `text` in one, without control characters: a log may quote a guest.
+fn last_lines(text: &str) -> String {
+    const LINES: usize = 3;
+    let mut lines: Vec<&str> = text
+        .lines()
+        .rev()
+        .filter(|line| !line.trim().is_empty())
+        .take(LINES)
+        .collect();
+    lines.reverse();
+    let mut shown = String::new();
+    for c in lines.join("; ").chars() {
+        if c.is_control() {
+            shown.extend(c.escape_default());
         } else {
-            format!("; it wrote:\n{text}")
+            shown.push(c);
         }
     }
+    shown
 }
 
 /// Moves a descriptor out of the numbers of standard input, output and error, which are free in a
@@ -154,14 +176,15 @@ fn past_standard(fd: OwnedFd) -> Result<OwnedFd, Error> {
     if fd.as_raw_fd() >= FIRST {
         return Ok(fd);
     }
-    rustix::io::fcntl_dupfd_cloexec(&fd, FIRST).map_err(Error::system("move a descriptor"))
+    rustix::io::fcntl_dupfd_cloexec(&fd, FIRST)
+        .map_err(Error::system("cannot duplicate a descriptor"))
 }
 
 /// What is kept of a manager's standard error.
 #[derive(Debug)]
 pub(crate) struct Log {
     words: Arc<Mutex<Tail>>,
-    /// Someone has been given it line by line, and need not be told again in an error.
+    /// A handler has received it line by line, so errors need not repeat it.
     is_told: bool,
     reader: Mutex<Option<Reader>>,
 }
@@ -186,7 +209,7 @@ impl Log {
             Stderr::KeepAndCopy => io::stderr().as_fd().try_clone_to_owned().ok(),
         };
         let (read_end, write_end) = pipe_with(PipeFlags::CLOEXEC)
-            .map_err(Error::system("make a pipe for the manager's log"))?;
+            .map_err(Error::system("cannot make a pipe for the VM manager's log"))?;
         let kept = Arc::clone(&words);
         let mut lines = on_log.map(Lines::new);
         let reader = Reader::start("manager-stderr", read_end, move |chunk| {
@@ -226,8 +249,8 @@ impl Log {
     }
 }
 
-/// Writes `bytes`, as far as that is possible: a client's closed standard error is no reason to
-/// stop reading, since the manager would then wait for ever.
+/// Writes `bytes` as far as possible. If the client's standard error is closed, reading goes on
+/// nevertheless, as the manager would block otherwise.
 fn write_all(fd: &OwnedFd, mut bytes: &[u8]) {
     while !bytes.is_empty() {
         match rustix::io::write(fd, bytes) {
@@ -266,7 +289,7 @@ impl Exit {
                     let _ = child.wait();
                 }
                 Err(Error::System {
-                    what: "open the manager's pidfd",
+                    what: "cannot open the VM manager's pidfd",
                     source: e.into(),
                 })
             }
@@ -311,7 +334,7 @@ impl Exit {
     }
 }
 
-/// Whether one of `fds` gets readable or closed before `deadline` (none: waits for ever).
+/// Whether one of `fds` is readable or closed before `deadline`. Without one it waits forever.
 fn poll_any(fds: &[&OwnedFd], deadline: Option<Instant>) -> io::Result<bool> {
     let mut fds: Vec<_> = fds
         .iter()
@@ -319,12 +342,23 @@ fn poll_any(fds: &[&OwnedFd], deadline: Option<Instant>) -> io::Result<bool> {
         .collect();
     loop {
         let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-        // A time too long for the kernel is no limit.
+        // A time too long for the kernel is not a limit.
         let left = left.and_then(|left| Timespec::try_from(left).ok());
         match poll(&mut fds, left.as_ref()) {
             Ok(n) => return Ok(n > 0),
             Err(Errno::INTR) => {}
             Err(e) => return Err(e.into()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::last_lines;
+
+    #[test]
+    fn a_log_ends_in_one_line_that_no_terminal_obeys() {
+        assert_eq!(last_lines("\n \n"), "");
+        assert_eq!(last_lines("a\nb\n\nc\nd\x1b[2J\n"), "b; c; d\\u{1b}[2J");
     }
 }

@@ -7,7 +7,7 @@ use crate::instance::VmInstance;
 use crate::options::{ManagerOptions, Streams};
 use crate::process::Process;
 use avf_aidl::service::{IVirtualizationService, VirtualMachineConfig};
-use avf_rpc::bootstrap;
+use avf_rpc::{MAX_FDS, bootstrap};
 use rsbinder::rpc::RpcSession;
 use rsbinder::{ParcelFileDescriptor, Strong};
 use std::fmt;
@@ -119,10 +119,10 @@ impl Manager {
         streams: Streams,
     ) -> Result<VmInstance, Error> {
         let count = files::count(config, &streams);
-        if count > files::MOST {
+        if count > MAX_FDS {
             return Err(Error::TooManyFiles {
                 count,
-                most: files::MOST,
+                max: MAX_FDS,
             });
         }
         let fd = |fd: Option<OwnedFd>| fd.map(ParcelFileDescriptor::new);

@@ -36,7 +36,7 @@ pub struct ManagerOptions {
 pub enum Stderr {
     /// To the client's own standard error.
     Inherit,
-    /// To the client, which keeps its end for errors and [`Manager::log`].
+    /// To the client, which keeps the end of it for errors and for `Manager::log`.
     Keep,
     /// To both: kept, and copied to the client's own standard error as it was at the start.
     KeepAndCopy,
@@ -72,9 +72,8 @@ impl ManagerOptions {
         self
     }
 
-    /// Keeps the manager's log, as [`Stderr::Keep`] does, and calls `handler` with each line of it
-    /// when it comes, on a thread of its own. Lines without end come in pieces. Errors do not repeat
-    /// the log then.
+    /// Keeps the manager's log, as [`Stderr::Keep`] does, and calls `handler` with each line when it
+    /// arrives, on a thread of its own. Long lines come in pieces. Errors do not repeat the log then.
     #[must_use]
     pub fn on_log(mut self, handler: impl Fn(&str) + Send + Sync + 'static) -> Self {
         self.stderr = Stderr::Keep;
@@ -82,7 +81,8 @@ impl ManagerOptions {
         self
     }
 
-    /// How long the manager may take to be ready; 30 s if not set.
+    /// How long each wait of the manager's start may take, until it is ready and until its session
+    /// is set up; 30 s if not set.
     #[must_use]
     pub fn ready_timeout(mut self, timeout: Duration) -> Self {
         self.ready_timeout = timeout;
@@ -97,16 +97,17 @@ impl ManagerOptions {
         self
     }
 
-    /// Puts the manager into a process group of its own, so that Ctrl-C on the terminal ends only
-    /// the client. The manager then sees it go, and ends its VMs in order.
+    /// Puts the manager into a process group of its own, so that Ctrl-C on the terminal reaches only
+    /// the client. When the client goes, the manager ends its VMs in order. Without this the manager
+    /// gets the signal too, and ends its VMs in order at once.
     #[must_use]
     pub fn own_process_group(mut self) -> Self {
         self.own_process_group = true;
         self
     }
 
-    /// A command that runs the manager, such as `strace -f -o FILE`: it is given the manager's
-    /// path and arguments after its own, and must pass descriptors on.
+    /// A command that runs the manager, such as `strace -f -o FILE`. It gets the manager's path and
+    /// arguments after its own, and must pass descriptors on.
     #[must_use]
     pub fn wrapper(mut self, command: impl IntoIterator<Item = impl Into<OsString>>) -> Self {
         self.wrapper = command.into_iter().map(Into::into).collect();
@@ -121,8 +122,8 @@ impl ManagerOptions {
     }
 }
 
-/// The descriptors that a VM writes to and reads from. What is `None` is logged by the manager
-/// (outputs), or is silent (input).
+/// The descriptors that a VM writes to and reads from. The manager logs an output that is `None`; an
+/// input that is `None` is empty.
 #[derive(Debug, Default)]
 pub struct Streams {
     /// The console's output.

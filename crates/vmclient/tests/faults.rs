@@ -36,13 +36,15 @@ fn main() -> ExitCode {
     if let Some(at) = args.iter().position(|a| a == "--rpc-server-fd") {
         return fake::main(&args[at..]);
     }
-    let tests: [(&str, fn()); 10] = [
+    let tests: [(&str, fn()); 12] = [
         ("missing_program", missing_program),
         ("ends_at_once", ends_at_once),
         ("is_not_permitted", is_not_permitted),
         ("wrong_byte", wrong_byte),
         ("silent_manager", silent_manager),
         ("no_session", no_session),
+        ("ready_but_not_serving", ready_but_not_serving),
+        ("errors_from_main", errors_from_main),
         ("events_and_refusals", events_and_refusals),
         ("manager_dies", manager_dies),
         ("manager_does_not_end", manager_does_not_end),
@@ -95,7 +97,7 @@ fn ends_at_once() {
     // A child that outlives the manager and holds both channels must not hide the end.
     let text = start_error(&script("sleep 1000 & echo $! >&2; exit 4"));
     assert!(text.contains("exit status: 4"), "{text}");
-    let pid = text.rsplit('\n').next().unwrap().parse().unwrap();
+    let pid = text.rsplit(' ').next().unwrap().parse().unwrap();
     rustix::process::kill_process(
         rustix::process::Pid::from_raw(pid).unwrap(),
         rustix::process::Signal::KILL,
@@ -121,13 +123,49 @@ fn wrong_byte() {
 fn silent_manager() {
     let options = script("exec sleep 1000").ready_timeout(Duration::from_millis(50));
     let text = start_error(&options);
-    assert!(text.contains("no word"), "{text}");
+    assert!(text.contains("it was not ready after 0.05 s"), "{text}");
 }
 
 fn no_session() {
     // `o`, but then the bootstrap socket is closed.
     let error = Manager::start(&script("printf o > /proc/self/fd/$4; exit 0")).unwrap_err();
     assert!(matches!(error, Error::Session { .. }), "{error:?}");
+}
+
+/// It says that it is ready, keeps the socket open and never answers: the start has a bound all the
+/// same, and the process is gone.
+fn ready_but_not_serving() {
+    let started = Instant::now();
+    let options = script("echo $$ >&2; printf o > /proc/self/fd/$4; exec sleep 1000")
+        .ready_timeout(Duration::from_millis(200));
+    let error = Manager::start(&options).unwrap_err();
+    assert!(matches!(error, Error::Session { .. }), "{error:?}");
+    assert!(
+        format!("{error:?}").ends_with("the other end does not answer"),
+        "{error:?}"
+    );
+    // Far below the 10 s that a manager has to end.
+    assert!(started.elapsed() < Duration::from_secs(9));
+}
+
+/// What a client's `main` prints that returns the error.
+fn errors_from_main() {
+    let manager = Manager::start(&fake("works")).unwrap();
+    let error = manager
+        .create_vm(&config("refuse"), Streams::default())
+        .unwrap_err();
+    assert_eq!(format!("{error:?}"), "cannot create the VM: not this one");
+    let Error::Call(call) = error else {
+        panic!("{error:?}")
+    };
+    assert_eq!(call.exception_name(), "UNSUPPORTED_OPERATION");
+    drop(manager);
+
+    let error = Manager::start(&script("exit 3")).unwrap_err();
+    assert_eq!(
+        format!("{error:?}"),
+        "cannot start the VM manager fake: it ended at once (exit status: 3)"
+    );
 }
 
 fn config(name: &str) -> VirtualMachineConfig {
@@ -142,10 +180,7 @@ fn events_and_refusals() {
     let error = manager
         .create_vm(&config("refuse"), Streams::default())
         .unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "createVm: UNSUPPORTED_OPERATION: not this one"
-    );
+    assert_eq!(error.to_string(), "cannot create the VM: not this one");
 
     let vm = manager
         .create_vm(&config("vm"), Streams::default())
@@ -305,7 +340,7 @@ mod fake {
     impl Drop for Vm {
         fn drop(&mut self) {
             if let Some(callback) = self.0.lock().unwrap().take() {
-                // At the end of the session there is no one to tell.
+                // At the end of the session nobody can be told.
                 let _ = callback.onDied(77, AidlDeathReason::UNKNOWN);
             }
         }

@@ -2,10 +2,12 @@
 //! `bench`: what the managers cost, as a table.
 
 use crate::dist;
+use crate::guest::Guest;
 use crate::kernel::KernelArgs;
-use crate::packages::provide;
-use crate::place::{Arch, Place};
+use crate::packages::{APK, Installer, Need, packing};
+use crate::programs::{self, Profile};
 use crate::steps::{heading, run as run_program, step};
+use crate::workspace::{Arch, Workspace};
 use anyhow::Result;
 use std::process::Command;
 
@@ -18,24 +20,25 @@ pub(crate) struct Args {
 }
 
 /// `cargo xtask bench`.
-pub(crate) fn run(args: &Args) -> Result<()> {
+pub(crate) fn run(args: &Args, installer: Installer) -> Result<()> {
     let arch = Arch::host()?;
-    provide(&[(arch.qemu, arch.qemu_package)])?;
-    provide(&apk_builder::PROGRAMS)?;
-    let place = Place::find()?;
+    let mut needs: Vec<Need> = vec![(arch.qemu, arch.qemu_package)];
+    needs.extend(packing());
+    needs.extend(APK);
+    installer.provide(&needs)?;
+    let workspace = Workspace::find()?;
     if !args.no_dist {
-        dist::run(&dist::Args {
-            kernel: KernelArgs::default(),
-        })?;
+        let guest = Guest::prepare(&KernelArgs::default(), &workspace, installer)?;
+        dist::make(&dist::Args::default(), &guest, &workspace)?;
     }
     // Static, as the managers are, so that the bare program differs in nothing but its work.
     let built = step("build the benchmarks", || {
-        dist::cargo_build(&["-p", "manager-benches"], &place)
+        programs::build(&["-p", "manager-benches"], &workspace, Profile::Release)
     })?;
     heading("benchmarks");
     run_program(
         Command::new(built.join("manager-benches"))
-            .env("VIRTMGR_DIST", place.dist())
+            .env("VIRTMGR_DIST", workspace.dist())
             .env("BENCH_BARE", built.join("bare")),
     )
 }

@@ -2,10 +2,11 @@
 //! `demo`: installs what is missing, builds, and runs an early VM.
 
 use crate::dist;
+use crate::guest::Guest;
 use crate::kernel::KernelArgs;
-use crate::packages::provide;
-use crate::place::{Arch, Place};
+use crate::packages::{APK, Installer, Need, packing};
 use crate::steps::{heading, run as run_program};
+use crate::workspace::{Arch, Workspace};
 use anyhow::{Result, ensure};
 use std::ffi::OsString;
 use std::process::Command;
@@ -19,6 +20,9 @@ pub(crate) struct Args {
     /// Run the payload out of a signed APK, by an app config
     #[arg(long)]
     app: bool,
+    /// Compile quickly instead of small
+    #[arg(long, conflicts_with = "no_build")]
+    dev: bool,
     #[command(flatten)]
     kernel: KernelArgs,
     /// Arguments for the demo program; `-- --help` shows them
@@ -27,11 +31,17 @@ pub(crate) struct Args {
 }
 
 /// `cargo xtask demo`.
-pub(crate) fn run(args: &Args) -> Result<()> {
+pub(crate) fn run(args: &Args, installer: Installer) -> Result<()> {
     let arch = Arch::host()?;
-    provide(&[(arch.qemu, arch.qemu_package)])?;
-    let place = Place::find()?;
-    let dist = place.dist();
+    // All at once, before anything is built.
+    let mut needs: Vec<Need> = vec![(arch.qemu, arch.qemu_package)];
+    if !args.no_build {
+        needs.extend(packing());
+        needs.extend(APK.iter().filter(|_| args.app));
+    }
+    installer.provide(&needs)?;
+    let workspace = Workspace::find()?;
+    let dist = workspace.dist();
     if args.no_build {
         ensure!(
             dist.join("run-demo").is_file() && dist.join("guest/kernel").is_file(),
@@ -39,11 +49,14 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             dist.display()
         );
     } else {
-        dist::run(&dist::Args {
+        let guest = Guest::prepare(&args.kernel, &workspace, installer)?;
+        let made = dist::Args {
             kernel: args.kernel.clone(),
-        })?;
+            dev: args.dev,
+        };
+        dist::make(&made, &guest, &workspace)?;
         if args.app {
-            dist::demo_apk(&place)?;
+            dist::demo_apk(&workspace)?;
         }
     }
     heading("demo");

@@ -2,30 +2,37 @@
 //! `dist`: the programs as they are shipped, static and small, with their manual pages, the client
 //! library for C, a guest, and the demo's root.
 
-use crate::kernel::{self, KernelArgs};
-use crate::packages::{PACKING, provide};
-use crate::place::{Place, cargo, host_triple};
-use crate::steps::{run as run_program, step};
-use crate::{apk, initrd, library, pages, vmlinux};
-use anyhow::{Context, Result};
+use crate::files::{copy, make_dir, remove, set_mode, write, write_program};
+use crate::guest::{self, Guest};
+use crate::kernel::KernelArgs;
+use crate::packages::{Installer, packing};
+use crate::programs::{self, Profile};
+use crate::steps::{say, step};
+use crate::workspace::Workspace;
+use crate::{apk, library, pages};
+use anyhow::Result;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Arguments of `dist`.
 #[derive(Debug, Default, clap::Args)]
 pub(crate) struct Args {
+    /// Compile quickly instead of small, for the edit loop; without the C library and the manual
+    #[arg(long)]
+    pub(crate) dev: bool,
     #[command(flatten)]
     pub(crate) kernel: KernelArgs,
 }
 
-/// Arguments of `guest-image`.
-#[derive(Debug, clap::Args)]
-pub(crate) struct GuestArgs {
-    #[command(flatten)]
-    kernel: KernelArgs,
-    /// Where to put `kernel` and `initrd.img` [default: target/dist/guest]
-    #[arg(long, value_name = "DIR")]
-    out: Option<PathBuf>,
+impl Args {
+    /// How the programs are compiled.
+    fn profile(&self) -> Profile {
+        if self.dev {
+            Profile::Dev
+        } else {
+            Profile::Release
+        }
+    }
 }
 
 /// The builds, each with the arguments that choose it. Features are the same for all packages of
@@ -43,10 +50,6 @@ const BUILDS: [&[&str]; 3] = [
     ],
     &["-p", "vm", "-p", "vm-demo"],
 ];
-/// The guest's programs.
-const GUEST_BUILD: &[&str] = &[
-    "-p", "avf-init", "-p", "vm-demo", "--bin", "avf-init", "--bin", PAYLOAD,
-];
 
 /// What goes to the top of the distribution.
 const PROGRAMS: [&str; 6] = [
@@ -59,12 +62,13 @@ const PROGRAMS: [&str; 6] = [
 ];
 /// The demo's host program, which is also the name of its VM.
 pub(crate) const DEMO: &str = "vm_demo_native_early";
-const PAYLOAD: &str = "vm_demo_payload";
 
 /// Makes the demo's APK from the payload of the last build.
-pub(crate) fn demo_apk(place: &Place) -> Result<()> {
-    let built = place.target.join(host_triple()?).join("release");
-    apk::build(place, &built.join(PAYLOAD))
+pub(crate) fn demo_apk(workspace: &Workspace) -> Result<()> {
+    apk::build(
+        workspace,
+        &workspace.dist().join("guest").join(guest::PAYLOAD),
+    )
 }
 
 /// The list of early VMs for the demo.
@@ -88,107 +92,60 @@ VIRTMGR_ROOT=\"$dist/root\" exec \"$dist/root/system/bin/vm_demo_native_early\" 
 ";
 
 /// `cargo xtask dist`.
-pub(crate) fn run(args: &Args) -> Result<()> {
-    let place = Place::find()?;
-    provide(&PACKING)?;
+pub(crate) fn run(args: &Args, installer: Installer) -> Result<()> {
+    let workspace = Workspace::find()?;
+    installer.provide(packing())?;
+    let guest = Guest::prepare(&args.kernel, &workspace, installer)?;
+    make(args, &guest, &workspace)
+}
+
+/// Makes the distribution, with a guest that is ready to be packed.
+pub(crate) fn make(args: &Args, guest: &Guest, workspace: &Workspace) -> Result<()> {
+    let profile = args.profile();
     let built = step("build the programs", || {
         for build in BUILDS {
-            cargo_build(build, &place)?;
+            programs::build(build, workspace, profile)?;
         }
-        cargo_build(GUEST_BUILD, &place)
+        programs::build(guest::BUILD, workspace, profile)
     })?;
-    let dist = place.dist();
+    let dist = workspace.dist();
     make_dir(&dist)?;
     for name in PROGRAMS {
         copy(&built.join(name), &dist.join(name))?;
     }
     write_program(&dist.join("run-demo"), RUN_DEMO)?;
-    step("build the library for C", || library::build(&place, &dist))?;
-    step("make the manual pages", || pages::make(&place, &dist))?;
-    step("pack the guest", || {
-        pack(&args.kernel, &place, &built, &dist.join("guest"))
-    })?;
+    if profile == Profile::Release {
+        step("build the library for C", || {
+            library::build(workspace, &dist)
+        })?;
+        step("make the manual pages", || pages::make(workspace, &dist))?;
+    }
+    step("pack the guest", || guest.pack(&built, &dist.join("guest")))?;
     demo_root(&dist)?;
-    println!("\nin {}:", dist.display());
+    say!("\nin {}:", dist.display());
+    let library = library::FILES
+        .iter()
+        .filter(|_| profile == Profile::Release);
     let others = ["guest/kernel", "guest/initrd.img"];
-    for name in PROGRAMS.iter().chain(&library::FILES).chain(&others) {
+    for name in PROGRAMS.iter().chain(library).chain(&others) {
         let size = fs::metadata(dist.join(name))
             .map(|meta| meta.len())
             .unwrap_or_default();
-        println!("{size:>12}  {name}");
+        say!("{size:>12}  {name}");
     }
-    println!("and the directories man and completions");
-    Ok(())
-}
-
-/// `cargo xtask guest-image`.
-pub(crate) fn guest(args: &GuestArgs) -> Result<()> {
-    let place = Place::find()?;
-    provide(&PACKING)?;
-    let built = step("build the guest's programs", || {
-        cargo_build(GUEST_BUILD, &place)
-    })?;
-    let out = args
-        .out
-        .clone()
-        .unwrap_or_else(|| place.dist().join("guest"));
-    step("pack the guest", || {
-        pack(&args.kernel, &place, &built, &out)
-    })?;
-    println!("\nin {}: kernel, initrd.img", out.display());
+    if profile == Profile::Release {
+        say!("and the directories man and completions");
+    }
     Ok(())
 }
 
 /// Packs the guest with another kernel beside the first, as `guest-SERIES`.
-pub(crate) fn another_guest(series: &str, place: &Place) -> Result<()> {
-    let args = KernelArgs {
-        kernel_series: Some(series.to_owned()),
-        ..KernelArgs::default()
-    };
-    let built = place.target.join(host_triple()?).join("release");
-    let out = place.dist().join(format!("guest-{series}"));
+pub(crate) fn pack_another(series: &str, guest: &Guest, workspace: &Workspace) -> Result<()> {
+    let built = programs::directory(workspace, Profile::Release)?;
+    let out = workspace.dist().join(format!("guest-{series}"));
     step(&format!("pack the guest with kernel {series}"), || {
-        pack(&args, place, &built, &out)
+        guest.pack(&built, &out)
     })
-}
-
-/// Builds static release programs and returns the directory they are in.
-pub(crate) fn cargo_build(arguments: &[&str], place: &Place) -> Result<PathBuf> {
-    let triple = host_triple()?;
-    // With an explicit target these flags stay away from build scripts, and the results from
-    // those of ordinary builds.
-    let mut flags = std::env::var("RUSTFLAGS").unwrap_or_default();
-    flags.push_str(" -C target-feature=+crt-static");
-    // A position-independent program has thousands of pointers to relocate; packed, their list takes
-    // a few percent of its space. Linkers that cannot do it warn, and do without.
-    flags.push_str(" -C link-arg=-Wl,-z,pack-relative-relocs");
-    run_program(
-        cargo()
-            .args(["build", "--release", "--target", &triple])
-            .args(arguments)
-            .env("RUSTFLAGS", flags.trim())
-            .current_dir(&place.workspace),
-    )?;
-    Ok(place.target.join(triple).join("release"))
-}
-
-/// Makes `kernel` and `initrd.img` in `out` from the programs in `built`.
-fn pack(args: &KernelArgs, place: &Place, built: &Path, out: &Path) -> Result<()> {
-    let kernel = kernel::get(args, &place.kernels())?;
-    println!("kernel: {}", kernel.image.display());
-    let image =
-        fs::read(&kernel.image).with_context(|| format!("read {}", kernel.image.display()))?;
-    let unpacked =
-        vmlinux::unpack(&image).with_context(|| format!("unpack {}", kernel.image.display()))?;
-    let initrd = initrd::pack(
-        &built.join("avf-init"),
-        &built.join(PAYLOAD),
-        kernel.modules.as_deref(),
-    )?;
-    make_dir(out)?;
-    write(&out.join("kernel"), unpacked.as_ref().unwrap_or(&image))?;
-    write(&out.join("initrd.img"), &initrd)?;
-    copy(&built.join(PAYLOAD), &out.join(PAYLOAD))
 }
 
 /// The description of the guest of app configs. Half of an emulated boot is self-tests and
@@ -214,6 +171,8 @@ fn demo_root(dist: &Path) -> Result<()> {
     ] {
         make_dir(&dir)?;
     }
+    // Whoever made the distribution, any user may run the demo.
+    set_mode(&root.join("mnt/vm"), 0o1777)?;
     copy(&dist.join(DEMO), &root.join("system/bin").join(DEMO))?;
     write(
         &root.join("system/etc/avf/early_vms.xml"),
@@ -232,37 +191,4 @@ fn demo_root(dist: &Path) -> Result<()> {
         fs::hard_link(&from, &to).or_else(|_| copy(&from, &to))?;
     }
     Ok(())
-}
-
-pub(crate) fn make_dir(dir: &Path) -> Result<()> {
-    fs::create_dir_all(dir).with_context(|| format!("make {}", dir.display()))
-}
-
-/// Removes `file` so that it can be made anew, also while it runs or is linked elsewhere.
-pub(crate) fn remove(file: &Path) -> Result<()> {
-    match fs::remove_file(file) {
-        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-            Err(e).with_context(|| format!("remove {}", file.display()))
-        }
-        _ => Ok(()),
-    }
-}
-
-pub(crate) fn copy(from: &Path, to: &Path) -> Result<()> {
-    remove(to)?;
-    fs::copy(from, to)
-        .map(drop)
-        .with_context(|| format!("copy {} to {}", from.display(), to.display()))
-}
-
-pub(crate) fn write(file: &Path, content: &[u8]) -> Result<()> {
-    remove(file)?;
-    fs::write(file, content).with_context(|| format!("write {}", file.display()))
-}
-
-fn write_program(file: &Path, text: &str) -> Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    write(file, text.as_bytes())?;
-    fs::set_permissions(file, fs::Permissions::from_mode(0o755))
-        .with_context(|| format!("make {} executable", file.display()))
 }

@@ -2,9 +2,9 @@
 //! `fuzz`: the fuzz targets of the parsers, each for some seconds. A stable compiler can instrument
 //! for libFuzzer; what it cannot do is AddressSanitizer, of which code without `unsafe` has no need.
 
-use crate::packages::provide;
-use crate::place::{Place, cargo, host_triple};
-use crate::steps::{heading, output, run as run_program, run_and_keep, step};
+use crate::packages::Installer;
+use crate::steps::{heading, output, run as run_program, run_and_keep, say, step};
+use crate::workspace::{Workspace, cargo, host_triple};
 use anyhow::{Context, Result, bail, ensure};
 use std::fs;
 use std::path::Path;
@@ -32,11 +32,11 @@ const FLAGS: &str = "-Cpasses=sancov-module \
 const LIMITS: [&str; 3] = ["-max_len=65536", "-timeout=10", "-rss_limit_mb=1024"];
 
 /// `cargo xtask fuzz`.
-pub(crate) fn run(args: &Args) -> Result<()> {
+pub(crate) fn run(args: &Args, installer: Installer) -> Result<()> {
     // libFuzzer is built with it.
-    provide(&[("c++", "g++")])?;
-    let place = Place::find()?;
-    let fuzz = place.workspace.join("fuzz");
+    installer.provide(&[("c++", "g++")])?;
+    let workspace = Workspace::find()?;
+    let fuzz = workspace.root.join("fuzz");
     let triple = host_triple()?;
     let corpus = fuzz.join("corpus");
     let known = step("write the seeds", || {
@@ -52,7 +52,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             ])
             .arg("--")
             .arg(&corpus)
-            .current_dir(&place.workspace);
+            .current_dir(&workspace.root);
         let names = output(&mut command)?;
         Ok(names.lines().map(str::to_owned).collect::<Vec<_>>())
     })?;
@@ -82,7 +82,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     }
     heading("executions without a finding");
     for line in results {
-        println!("{line}");
+        say!("{line}");
     }
     Ok(())
 }

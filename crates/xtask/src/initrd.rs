@@ -3,6 +3,7 @@
 //! not compressed, as unpacking costs an emulated guest more than reading.
 
 use crate::modules::{Module, Tree};
+use crate::steps::say;
 use anyhow::{Context, Result};
 use cpio::{NewcBuilder, write_cpio};
 use std::fs;
@@ -93,10 +94,10 @@ impl Archive {
     }
 
     /// Adds the modules `wanted` of `tree` and the list by which an init loads them at its start.
-    pub(crate) fn boot_modules(&mut self, tree: &Tree, wanted: &[&str]) -> Result<Vec<Module>> {
+    pub(crate) fn boot_modules(&mut self, tree: &Tree, wanted: &[&str]) -> Result<()> {
         let modules = tree.resolve(wanted, &[])?;
         self.add_modules(&format!("{LISTS}.list"), &modules);
-        Ok(modules)
+        Ok(())
     }
 
     /// The whole archive.
@@ -115,8 +116,32 @@ impl Archive {
     }
 }
 
-/// Makes the archive. Without `modules` the kernel has everything built in.
-pub(crate) fn pack(init: &Path, payload: &Path, modules: Option<&Path>) -> Result<Vec<u8>> {
+/// The modules of a guest.
+pub(crate) struct Drivers {
+    boot: Vec<Module>,
+    on_demand: Vec<(&'static str, Vec<Module>)>,
+}
+
+impl Drivers {
+    /// Finds them in `dir`, the `lib/modules/VERSION` of the guest's kernel.
+    pub(crate) fn read(dir: &Path) -> Result<Self> {
+        let tree = Tree::read(dir)?;
+        let boot = tree.resolve(&BOOT, &[])?;
+        let mut on_demand = Vec::new();
+        for (name, required) in ON_DEMAND {
+            match tree.resolve(&[name], &boot) {
+                Ok(modules) if modules.is_empty() => {}
+                Ok(modules) => on_demand.push((name, modules)),
+                Err(_) if !required => say!("this kernel has no {name}: its guests do without"),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(Self { boot, on_demand })
+    }
+}
+
+/// Makes the archive. Without `drivers` the kernel has everything built in.
+pub(crate) fn pack(init: &Path, payload: &Path, drivers: Option<&Drivers>) -> Result<Vec<u8>> {
     let mut archive = Archive::default();
     for dir in DIRS {
         archive.dir(dir);
@@ -124,16 +149,10 @@ pub(crate) fn pack(init: &Path, payload: &Path, modules: Option<&Path>) -> Resul
     archive.devices();
     archive.program("init", init)?;
     archive.program("payload/vm_demo_payload", payload)?;
-    if let Some(dir) = modules {
-        let tree = Tree::read(dir)?;
-        let boot = archive.boot_modules(&tree, &BOOT)?;
-        for (name, required) in ON_DEMAND {
-            match tree.resolve(&[name], &boot) {
-                Ok(modules) if modules.is_empty() => {}
-                Ok(modules) => archive.add_modules(&format!("{LISTS}-{name}.list"), &modules),
-                Err(_) if !required => println!("this kernel has no {name}: its guests do without"),
-                Err(error) => return Err(error),
-            }
+    if let Some(drivers) = drivers {
+        archive.add_modules(&format!("{LISTS}.list"), &drivers.boot);
+        for (name, modules) in &drivers.on_demand {
+            archive.add_modules(&format!("{LISTS}-{name}.list"), modules);
         }
     }
     archive.pack()

@@ -3,11 +3,12 @@
 //! kernel for guests, or any other that the user names, and the one with all drivers for the
 //! emulated device.
 
-use crate::packages::{apt_get, is_root, update};
-use crate::place::Arch;
-use crate::steps::{output, run};
-use anyhow::{Context, Result, bail, ensure};
+use crate::packages::{Installer, apt_get, exists};
+use crate::steps::{output, run, say};
+use crate::workspace::Arch;
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -44,8 +45,9 @@ fn series(text: &str) -> Result<String, String> {
     }
 }
 
-/// Gets the kernel that `args` ask for; fetched ones are kept in `cache`.
-pub(crate) fn get(args: &KernelArgs, cache: &Path) -> Result<Kernel> {
+/// Gets the kernel that `args` ask for; fetched ones are kept in `cache`. Where no kernel of Debian
+/// can be fetched, the one that runs here is taken.
+pub(crate) fn get(args: &KernelArgs, cache: &Path, installer: Installer) -> Result<Kernel> {
     if let Some(image) = &args.kernel {
         ensure!(
             image.is_file(),
@@ -70,18 +72,94 @@ pub(crate) fn get(args: &KernelArgs, cache: &Path) -> Result<Kernel> {
             .as_deref()
             .map_or("default".into(), |s| format!("series-{s}")),
     );
-    if !kept.is_dir() {
-        fetch(args.kernel_series.as_deref(), Flavour::Cloud, cache, &kept)?;
+    if kept.is_dir() {
+        return unpacked(&kept);
+    }
+    if !exists("apt-get") {
+        ensure!(
+            args.kernel_series.is_none(),
+            "--kernel-series takes Debian's apt-get; name a kernel with --kernel FILE --modules DIR"
+        );
+        let own = own_kernel(Path::new("/"), &own_version());
+        return own.map_err(|why| {
+            anyhow!(
+                "there is no apt-get to fetch a kernel with, and {why}; name one with --kernel FILE \
+                 --modules DIR, where DIR is its lib/modules/VERSION"
+            )
+        });
+    }
+    let fetched = fetch(
+        args.kernel_series.as_deref(),
+        Flavour::Cloud,
+        cache,
+        &kept,
+        installer,
+    );
+    if let Err(error) = fetched {
+        return Err(
+            error.context(match own_kernel(Path::new("/"), &own_version()) {
+                Ok(own) => format!(
+                    "cannot fetch a kernel; this machine's own: --kernel {} --modules {}",
+                    own.image.display(),
+                    own.modules.unwrap_or_default().display()
+                ),
+                Err(_) => "cannot fetch a kernel; another: --kernel FILE --modules DIR".to_owned(),
+            }),
+        );
     }
     unpacked(&kept)
 }
 
+/// The version of the kernel that runs here.
+fn own_version() -> String {
+    rustix::system::uname()
+        .release()
+        .to_string_lossy()
+        .into_owned()
+}
+
+/// The kernel `version` that is installed under `root`.
+///
+/// # Errors
+/// Why it cannot be taken.
+fn own_kernel(root: &Path, version: &str) -> Result<Kernel, String> {
+    let modules = ["lib/modules", "usr/lib/modules"]
+        .map(|dir| root.join(dir).join(version))
+        .into_iter()
+        .find(|dir| dir.join("modules.builtin").is_file())
+        .ok_or_else(|| {
+            format!(
+                "this machine has no {}",
+                root.join("lib/modules").join(version).display()
+            )
+        })?;
+    // Distributions put it in one place or the other.
+    let images = [
+        root.join("boot").join(format!("vmlinuz-{version}")),
+        modules.join("vmlinuz"),
+    ];
+    let mut why = format!("this machine has no {}", images[0].display());
+    for image in images {
+        match fs::File::open(&image) {
+            Ok(_) => {
+                return Ok(Kernel {
+                    image,
+                    modules: Some(modules),
+                });
+            }
+            Err(e) if e.kind() == ErrorKind::NotFound => {}
+            Err(e) => why = format!("{}: {e}", image.display()),
+        }
+    }
+    Err(why)
+}
+
 /// Gets the kernel of `series` with the drivers of all machines, kept in `cache`, with the index
 /// of its modules that `modprobe` reads.
-pub(crate) fn with_all_drivers(series: &str, cache: &Path) -> Result<Kernel> {
+pub(crate) fn with_all_drivers(series: &str, cache: &Path, installer: Installer) -> Result<Kernel> {
     let kept = cache.join(format!("device-{series}"));
     if !kept.is_dir() {
-        fetch(Some(series), Flavour::AllDrivers, cache, &kept)?;
+        fetch(Some(series), Flavour::AllDrivers, cache, &kept, installer)?;
     }
     let kernel = unpacked(&kept)?;
     if let Some(modules) = &kernel.modules
@@ -123,26 +201,35 @@ impl Flavour {
 }
 
 /// Fetches the package and unpacks it to `kept`.
-fn fetch(series: Option<&str>, flavour: Flavour, cache: &Path, kept: &Path) -> Result<()> {
+fn fetch(
+    series: Option<&str>,
+    flavour: Flavour,
+    cache: &Path,
+    kept: &Path,
+    installer: Installer,
+) -> Result<()> {
     let arch = Arch::host()?.debian;
     let find = || concrete_package(series, flavour, arch);
     let package = match find() {
         Ok(package) => package,
-        Err(_) if is_root() => update().and_then(|()| find())?,
         Err(error) => {
-            return Err(error.context("if the package lists are old: sudo apt-get update"));
+            installer.update(&error.to_string())?;
+            find()?
         }
     };
+    say!(
+        "fetches {package} and unpacks it to {}; it is not installed",
+        kept.display()
+    );
     let work = cache.join("fetching");
     if work.exists() {
         fs::remove_dir_all(&work).with_context(|| format!("remove {}", work.display()))?;
     }
     fs::create_dir_all(&work).with_context(|| format!("make {}", work.display()))?;
     let download = || run(apt_get().arg("download").arg(&package).current_dir(&work));
-    if is_root() {
-        download().or_else(|_| update().and_then(|()| download()))?;
-    } else {
-        download().context("if the package lists are old: sudo apt-get update")?;
+    if let Err(error) = download() {
+        installer.update(&error.to_string())?;
+        download()?;
     }
     let file = only(&work, |name| name.ends_with(".deb"))?;
     let tree = work.join("tree");
@@ -275,6 +362,33 @@ mod tests {
         );
         assert_eq!(newest(names, "6.13", Flavour::Cloud, "amd64"), None);
         assert!(is_of_series("linux-image-6.12-cloud-amd64", "6.12"));
+    }
+
+    #[test]
+    fn the_kernel_that_runs_here_is_found_in_each_distributions_place() {
+        let root = tempfile::tempdir().unwrap();
+        let make = |path: &str| {
+            let path = root.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(&path, "x").unwrap();
+            path
+        };
+        let error = own_kernel(root.path(), "6.9").unwrap_err();
+        assert!(
+            error.contains("has no") && error.contains("lib/modules/6.9"),
+            "{error}"
+        );
+        make("usr/lib/modules/6.9/modules.builtin");
+        let error = own_kernel(root.path(), "6.9").unwrap_err();
+        assert!(error.contains("boot/vmlinuz-6.9"), "{error}");
+        // Fedora and Arch, then Debian.
+        let image = make("usr/lib/modules/6.9/vmlinuz");
+        let kernel = own_kernel(root.path(), "6.9").unwrap();
+        assert_eq!(kernel.image, image);
+        assert_eq!(kernel.modules.as_deref(), image.parent());
+        let image = make("boot/vmlinuz-6.9");
+        assert_eq!(own_kernel(root.path(), "6.9").unwrap().image, image);
+        assert!(own_kernel(root.path(), "6.10").is_err());
     }
 
     #[test]

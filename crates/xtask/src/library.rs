@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The client library for C, as it is installed: `lib` and `include`.
 
-use crate::dist::{copy, make_dir, remove};
-use crate::place::{Place, cargo, host_triple};
+use crate::files::{copy, make_dir, remove};
 use crate::steps::run;
+use crate::workspace::{Workspace, cargo, host_triple};
 use anyhow::{Context, Result};
 use std::os::unix::fs::symlink;
 use std::path::Path;
@@ -24,15 +24,15 @@ pub(crate) const FILES: [&str; 3] = [
 ];
 
 /// Builds the library into `dist`.
-pub(crate) fn build(place: &Place, dist: &Path) -> Result<()> {
+pub(crate) fn build(workspace: &Workspace, dist: &Path) -> Result<()> {
     let triple = host_triple()?;
     // Not with the flags of the programs: a shared library cannot contain the C library. And
     // without Rust's own kind of library, beside which link-time optimization is not done.
     run(cargo()
         .args(["rustc", "--release", "--target", &triple])
         .args(["-p", PACKAGE, "--lib", "--crate-type", "cdylib,staticlib"])
-        .current_dir(&place.workspace))?;
-    let built = place.target.join(triple).join("release");
+        .current_dir(&workspace.root))?;
+    let built = workspace.target.join(triple).join("release");
     let (lib, include) = (dist.join("lib"), dist.join("include"));
     make_dir(&lib)?;
     make_dir(&include)?;
@@ -41,5 +41,5 @@ pub(crate) fn build(place: &Place, dist: &Path) -> Result<()> {
     let link = lib.join(SHARED);
     remove(&link)?;
     symlink(SONAME, &link).with_context(|| format!("link {}", link.display()))?;
-    copy(&place.workspace.join(HEADER), &include.join("vmclient.h"))
+    copy(&workspace.root.join(HEADER), &include.join("vmclient.h"))
 }

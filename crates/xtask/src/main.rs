@@ -3,6 +3,7 @@
 //!
 //! | command | what it does |
 //! | --- | --- |
+//! | `check` | format, lints, documentation, tests of the crates: what a change has to pass first |
 //! | `dist` | all programs, static, with their pages, the C library, a guest and the demo's root, in `target/dist` |
 //! | `pages` | only the manual pages and the shell completions |
 //! | `guest-image` | only a guest: kernel and initial RAM disk |
@@ -14,24 +15,32 @@
 #![forbid(unsafe_code)]
 
 mod apk;
+mod audit;
 mod bench;
+mod check;
 mod demo;
 mod device;
 mod dist;
+mod files;
 mod fuzz;
+mod guest;
 mod initrd;
 mod kernel;
 mod library;
 mod modules;
 mod packages;
 mod pages;
-mod place;
+mod programs;
 mod steps;
+mod tally;
 mod test;
 mod vmlinux;
+mod workspace;
 
 use clap::{Parser, Subcommand};
+use packages::Installer;
 use std::process::ExitCode;
+use steps::tell;
 
 /// Builds, packs, tests and demonstrates this workspace.
 #[derive(Debug, Parser)]
@@ -39,17 +48,22 @@ use std::process::ExitCode;
 struct Args {
     #[command(subcommand)]
     command: Command,
+    /// Install missing packages without asking; nothing is ever removed
+    #[arg(long, global = true)]
+    install: bool,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Check format, lints and documentation, and run the tests that need no guest
+    Check,
     /// Build all programs, static, and pack them with their manual pages, the library for C, a guest
     /// and the demo's root into target/dist
     Dist(dist::Args),
     /// Make only the manual pages and the shell completions
     Pages(pages::Args),
     /// Pack only a guest, that is, a kernel and an initial RAM disk
-    GuestImage(dist::GuestArgs),
+    GuestImage(guest::Args),
     /// Build, then run an early VM whose payload adds two numbers
     Demo(demo::Args),
     /// Build, then run every check and test of the workspace
@@ -63,24 +77,22 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let done = match Args::parse().command {
-        Command::Dist(args) => dist::run(&args),
-        Command::Pages(args) => pages::run(&args),
-        Command::GuestImage(args) => dist::guest(&args),
-        Command::Demo(args) => demo::run(&args),
-        Command::Test(args) => test::run(&args),
-        Command::Device(args) => match device::run(&args) {
-            Ok(code) => return code,
-            Err(error) => Err(error),
-        },
-        Command::Fuzz(args) => fuzz::run(&args),
-        Command::Bench(args) => bench::run(&args),
+    let Args { command, install } = Args::parse();
+    let installer = Installer { consent: install };
+    let success = |()| ExitCode::SUCCESS;
+    let done = match command {
+        Command::Check => check::run(),
+        Command::Dist(args) => dist::run(&args, installer).map(success),
+        Command::Pages(args) => pages::run(&args).map(success),
+        Command::GuestImage(args) => guest::run(&args, installer).map(success),
+        Command::Demo(args) => demo::run(&args, installer).map(success),
+        Command::Test(args) => test::run(&args, installer),
+        Command::Device(args) => device::run(&args, installer),
+        Command::Fuzz(args) => fuzz::run(&args, installer).map(success),
+        Command::Bench(args) => bench::run(&args, installer).map(success),
     };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("cargo xtask: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    done.unwrap_or_else(|error| {
+        tell!("cargo xtask: {error:#}");
+        ExitCode::FAILURE
+    })
 }

@@ -197,7 +197,7 @@ mod tests {
     /// The kernel that was fetched, against the distribution's own reader of modules.
     #[test]
     fn modinfo_agrees() {
-        let kernels = crate::place::Place::find().unwrap().kernels();
+        let kernels = crate::workspace::Workspace::find().unwrap().kernels();
         let trees = ["default/lib/modules", "default/usr/lib/modules"];
         let tree = trees
             .iter()

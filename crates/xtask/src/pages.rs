@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `pages`: manual pages and shell completions, which the program `manual` makes.
 
-use crate::place::{Place, cargo};
-use crate::steps::run as run_program;
+use crate::steps::{run as run_program, say};
+use crate::workspace::{Workspace, cargo};
 use anyhow::Result;
 use std::path::{Path, PathBuf};
 
@@ -16,22 +16,22 @@ pub(crate) struct Args {
 
 /// `cargo xtask pages`.
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let place = Place::find()?;
-    let out = args.out.clone().unwrap_or_else(|| place.dist());
-    make(&place, &out)?;
-    println!("in {}: man, completions", out.display());
+    let workspace = Workspace::find()?;
+    let out = args.out.clone().unwrap_or_else(|| workspace.dist());
+    make(&workspace, &out)?;
+    say!("in {}: man, completions", out.display());
     Ok(())
 }
 
 /// Makes `man` and `completions` in `out` anew. They are made by a program of their own, so that
 /// this one is built without the command lines of others.
-pub(crate) fn make(place: &Place, out: &Path) -> Result<()> {
+pub(crate) fn make(workspace: &Workspace, out: &Path) -> Result<()> {
     // Cargo runs a program where it was called, but what builds are told is relative to the tree.
     let out = std::path::absolute(out)?;
     run_program(
         cargo()
             .args(["run", "--package", "manual", "--", "--out"])
             .arg(out)
-            .current_dir(&place.workspace),
+            .current_dir(&workspace.root),
     )
 }

@@ -1,16 +1,31 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Running other programs: shown before they run, their failure named.
 
-use anyhow::{Context, Result, bail, ensure};
-use std::io::{BufRead, BufReader, Write};
-use std::process::{Command, Stdio};
+use anyhow::{Context, Result, ensure};
+use std::fmt;
+use std::io::{self, BufRead, BufReader, Write};
+use std::process::{Command, ExitStatus, Stdio};
 use std::time::Instant;
+
+/// Prints a line to standard output. Unlike `println!` it does not panic where no one reads.
+macro_rules! say {
+    ($($text:tt)*) => { $crate::steps::print(std::io::stdout(), format_args!($($text)*)) };
+}
+/// Prints a line to standard error, as [`say`] does.
+macro_rules! tell {
+    ($($text:tt)*) => { $crate::steps::print(std::io::stderr(), format_args!($($text)*)) };
+}
+pub(crate) use {say, tell};
+
+/// What [`say`] and [`tell`] call.
+pub(crate) fn print(mut to: impl Write, text: fmt::Arguments<'_>) {
+    let line = format!("{text}\n");
+    let _ = to.write_all(line.as_bytes()).and_then(|()| to.flush());
+}
 
 /// Prints a heading that stands out between the output of programs.
 pub(crate) fn heading(text: &str) {
-    println!("\n=== {text}");
-    // Programs write past our buffer.
-    let _ = std::io::stdout().flush();
+    say!("\n=== {text}");
 }
 
 /// Runs `step` under a heading and says how long it took; an error names the step.
@@ -18,7 +33,7 @@ pub(crate) fn step<T>(name: &str, step: impl FnOnce() -> Result<T>) -> Result<T>
     heading(name);
     let begin = Instant::now();
     let result = step().with_context(|| format!("step \"{name}\" failed"))?;
-    println!("=== {name}: done in {:.1} s", begin.elapsed().as_secs_f64());
+    say!("=== {name}: done in {:.1} s", begin.elapsed().as_secs_f64());
     Ok(result)
 }
 
@@ -34,8 +49,15 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
 
 /// Runs `command` as [`run`] does and also returns what it printed, standard error included.
 pub(crate) fn run_and_keep(command: &mut Command) -> Result<String> {
+    let (kept, status) = run_and_watch(command)?;
+    ensure!(status.success(), "{}: {status}", line(command));
+    Ok(kept)
+}
+
+/// As [`run_and_keep`], for a command whose failure is no error here.
+pub(crate) fn run_and_watch(command: &mut Command) -> Result<(String, ExitStatus)> {
     show(command);
-    let (reader, writer) = std::io::pipe().context("make a pipe")?;
+    let (reader, writer) = io::pipe().context("make a pipe")?;
     let errors = writer.try_clone().context("make a pipe")?;
     let mut child = command
         .stdin(Stdio::null())
@@ -49,15 +71,12 @@ pub(crate) fn run_and_keep(command: &mut Command) -> Result<String> {
     for text in BufReader::new(reader).split(b'\n') {
         let text = text.context("read the program's output")?;
         let text = String::from_utf8_lossy(&text);
-        println!("{text}");
+        say!("{text}");
         kept.push_str(&text);
         kept.push('\n');
     }
     let status = child.wait().context("wait for the program")?;
-    if !status.success() {
-        bail!("{}: {status}", line(command));
-    }
-    Ok(kept)
+    Ok((kept, status))
 }
 
 /// Runs `command` and returns its standard output as text.
@@ -82,8 +101,7 @@ pub(crate) fn output_bytes(command: &mut Command) -> Result<Vec<u8>> {
 }
 
 fn show(command: &Command) {
-    println!("+ {}", line(command));
-    let _ = std::io::stdout().flush();
+    say!("+ {}", line(command));
 }
 
 /// The command as one would type it, with the variables that are set for it.
@@ -113,6 +131,14 @@ mod tests {
         let mut command = Command::new("sh");
         command.args(["-c", script]);
         command
+    }
+
+    /// Nothing is printed where no one reads, and nothing panics.
+    #[test]
+    fn a_reader_that_is_gone_is_no_panic() {
+        let (reader, writer) = io::pipe().unwrap();
+        drop(reader);
+        print(writer, format_args!("a line"));
     }
 
     #[test]

@@ -2,16 +2,16 @@
 //! The VM as an app config: the payload is in an APK, and what goes with it is made by the manager.
 
 use super::args::{Args, open};
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result};
 use std::fs::{File, OpenOptions};
 use std::path::Path;
 use tempfile::TempDir;
-use vmclient::Manager;
 use vmclient::avf_aidl::service::app_config::{CustomConfig, DebugLevel, Payload};
 use vmclient::avf_aidl::service::{
     PartitionType, VirtualMachineAppConfig, VirtualMachineConfig, VirtualMachinePayloadConfig,
 };
 use vmclient::rsbinder::{ParcelFileDescriptor, Status};
+use vmclient::{CallError, Manager};
 
 /// The payload in the APK.
 const PAYLOAD: &str = "vm_demo_payload";
@@ -30,7 +30,7 @@ pub(crate) fn config(args: &Args, name: &str, apk: &Path, manager: &Manager) -> 
     let directory = tempfile::tempdir().context("make a directory for idsig and instance image")?;
     let descriptor = |file: File| ParcelFileDescriptor::new(file);
     let service = manager.service();
-    let refused = |method: &'static str| move |status: Status| anyhow!("{method}: {status}");
+    let refused = |method: &'static str| move |status: Status| CallError { method, status };
 
     let idsig = writable(&directory.path().join("idsig"))?;
     service

@@ -20,7 +20,7 @@ const ROOT_VARIABLE: &str = "VIRTMGR_ROOT";
     version,
     after_help = "Environment:\n  \
         VIRTMGR_ROOT   a directory that stands for /, for this program and the manager\n  \
-        VIRTMGR_LOG    what the manager tells on standard error: error, warn (default here), info, debug\n\n\
+        VIRTMGR_LOG    what the manager logs on standard error: error, warn (default here), info, debug\n\n\
         Example, in a source tree after `cargo xtask dist`:\n  \
         VIRTMGR_ROOT=target/dist/root target/dist/root/system/bin/vm_demo_native_early \\\n      \
         --manager target/dist/early_virtmgr"
@@ -53,7 +53,7 @@ pub(crate) struct Args {
     /// How long everything together may take, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..))]
     timeout: u64,
-    /// Print the timeline as one line of JSON
+    /// Print answer and timeline as one line of JSON, and nothing else
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -62,8 +62,8 @@ impl Args {
     pub(crate) fn manager(&self) -> Result<PathBuf> {
         self.manager.clone().or_else(|| vmclient::locate("early_virtmgr")).ok_or_else(|| {
             anyhow!(
-                "no early_virtmgr beside this program, in /apex/com.android.virt/bin or in PATH; \
-                 say where it is with --manager FILE"
+                "cannot find early_virtmgr beside this program, in /apex/com.android.virt/bin or in \
+                 PATH; name it with --manager FILE"
             )
         })
     }
@@ -106,8 +106,7 @@ impl Args {
         let longest = 2047;
         ensure!(
             params.len() <= longest,
-            "the kernel command line would have {} bytes, the kernel takes {longest}: \
-             shorten --payload-args",
+            "the kernel command line has {} bytes, and the kernel takes {longest}; shorten --payload-args",
             params.len()
         );
         Ok(params)
@@ -118,8 +117,9 @@ impl Args {
         let args = &self.payload_args;
         ensure!(
             args.chars().all(|c| c.is_ascii_graphic() && c != '"'),
-            "--payload-args {args:?}: they stand on a kernel command line, which carries \
-             no blanks, quotes or non-ASCII characters"
+            "cannot use --payload-args '{}': a kernel command line cannot carry blanks, quotes or \
+             non-ASCII characters",
+            args.escape_debug()
         );
         Ok(match &args[..] {
             "" => Vec::new(),
@@ -138,5 +138,5 @@ fn guest_file(name: &str) -> PathBuf {
 /// Opens a guest's file, with an error that says which option names it.
 pub(crate) fn open(option: &str, path: &Path) -> Result<File> {
     File::open(path)
-        .with_context(|| format!("cannot open {}; {option} names another", path.display()))
+        .with_context(|| format!("cannot open {}; name another with {option}", path.display()))
 }

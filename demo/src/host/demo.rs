@@ -8,11 +8,12 @@ use super::watchdog::Watchdog;
 use anyhow::{Context, Error, Result, anyhow, bail, ensure};
 use std::path::Path;
 use std::time::{Duration, Instant};
+use vm_demo::output::print;
 use vm_demo::{IDemoService, PORT};
 use vmclient::avf_aidl::service::{VirtualMachineConfig, VirtualMachineRawConfig};
 use vmclient::console::Console;
 use vmclient::rsbinder::{ParcelFileDescriptor, Status};
-use vmclient::{DeathReason, Event, Manager, ManagerOptions, Streams, VmInstance};
+use vmclient::{CallError, DeathReason, Event, Manager, ManagerOptions, Streams, VmInstance};
 
 /// The VM's name, as the early VM list has it.
 const NAME: &str = "vm_demo_native_early";
@@ -32,8 +33,8 @@ pub(crate) struct Outcome {
     timeline: Timeline,
 }
 
-/// Shows the outcome; the answer is the last line.
-pub(crate) fn print(args: &Args, outcome: &Outcome) -> Result<()> {
+/// Shows the outcome: as JSON alone, or as a timeline whose last line is the answer.
+pub(crate) fn show_outcome(args: &Args, outcome: &Outcome) -> Result<()> {
     if args.json {
         let json = serde_json::json!({
             "answer": outcome.answer,
@@ -41,12 +42,14 @@ pub(crate) fn print(args: &Args, outcome: &Outcome) -> Result<()> {
             "death_reason": outcome.death.to_string(),
             "timeline": outcome.timeline.steps(),
         });
-        println!("{json}");
+        print(format_args!("{json}"))
     } else {
-        println!("{}\n", outcome.timeline);
+        print(format_args!(
+            "{}\n\nThe answer from VM is {}",
+            outcome.timeline, outcome.answer
+        ))
     }
-    println!("The answer from VM is {}", outcome.answer);
-    Ok(())
+    .context("cannot write to standard output")
 }
 
 /// Runs the demo.
@@ -85,7 +88,7 @@ pub(crate) fn run(args: &Args) -> Result<Outcome> {
         show("log", &log.finish());
         if expired {
             anyhow!(
-                "gave up after {} s, waiting for {step} (see --timeout)",
+                "gave up after {} s, waiting for {step}; --timeout sets another limit",
                 args.timeout().as_secs()
             )
         } else {
@@ -150,7 +153,7 @@ fn converse(
             timeline,
         }),
         Err(error) => {
-            eprintln!("{timeline}\n");
+            vm_demo::output::note(format_args!("{timeline}\n"));
             Err(error)
         }
     }
@@ -171,16 +174,16 @@ fn talk(
     *step = "the answer";
     let answer = service
         .addInteger(10, 20)
-        .map_err(|status| call_failed(vm, "addInteger", &status))?;
+        .map_err(|status| call_failed(vm, "addInteger", status))?;
     *answered_at = Some(Instant::now());
-    ensure!(answer == 30, "the payload says that 10 + 20 is {answer}");
+    ensure!(answer == 30, "the payload answers that 10 + 20 is {answer}");
     *step = "the VM to power off";
     // The guest may be gone before it could answer this; whether it went well shows in its death.
     let quit = service.quit();
     let death = vm.wait_for_death(None)?.context("no death reason")?;
     if death != DeathReason::Shutdown || vm.payload_exit_code().is_some_and(|code| code != 0) {
         if let Err(status) = quit {
-            return Err(call_failed(vm, "quit", &status));
+            return Err(call_failed(vm, "quit", status));
         }
         bail!(ended(vm, death));
     }
@@ -188,10 +191,11 @@ fn talk(
 }
 
 /// A call to the payload that failed: if the VM died, that says more than the call's status.
-fn call_failed(vm: &VmInstance, call: &str, status: &Status) -> Error {
+fn call_failed(vm: &VmInstance, method: &'static str, status: Status) -> Error {
+    let error = CallError { method, status };
     match vm.wait_for_death(Some(Duration::from_secs(1))) {
-        Ok(Some(death)) => ended(vm, death).context(format!("{call}: {status}")),
-        _ => anyhow!("{call}: {status}"),
+        Ok(Some(death)) => ended(vm, death).context(error),
+        _ => error.into(),
     }
 }
 
@@ -211,9 +215,9 @@ fn ended(vm: &VmInstance, death: DeathReason) -> Error {
 /// Shows the end of a stream of the guest's.
 fn show(stream: &str, text: &str) {
     if !text.is_empty() {
-        eprintln!(
+        vm_demo::output::note(format_args!(
             "--- the end of the guest's {stream} ---\n{}\n---",
             text.trim_end()
-        );
+        ));
     }
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The host's part of the demo: from the fork of a manager to an answer from a VM.
 //!
-//! `app` makes an app config, `args` is the command line, `demo` the sequence of steps, `timeline` what is told about it and
-//! `watchdog` bounds it all.
+//! `app` makes an app config, `args` is the command line, `demo` the sequence of steps, `timeline` when
+//! each was done, and `watchdog` bounds them all.
 
 mod app;
 mod args;
@@ -17,10 +17,10 @@ use std::process::ExitCode;
 /// The whole program.
 pub(crate) fn main() -> ExitCode {
     let args = Args::parse();
-    match demo::run(&args).and_then(|outcome| demo::print(&args, &outcome)) {
+    match demo::run(&args).and_then(|outcome| demo::show_outcome(&args, &outcome)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("vm_demo_native_early: {error:#}");
+            vm_demo::output::note(format_args!("vm_demo_native_early: {error:#}"));
             ExitCode::FAILURE
         }
     }

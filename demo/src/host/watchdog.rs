@@ -36,9 +36,9 @@ impl Watchdog {
                 noted.store(true, Ordering::Release);
                 manager.hang_up();
                 if cancelled.recv_timeout(GRACE) == Err(RecvTimeoutError::Timeout) {
-                    eprintln!(
+                    vm_demo::output::note(format_args!(
                         "vm_demo_native_early: neither the VM nor the manager ends; giving up"
-                    );
+                    ));
                     // The manager sees it as the client's death, which ends its VMs, too.
                     process::exit(1);
                 }

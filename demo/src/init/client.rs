@@ -69,7 +69,7 @@ fn drop_privileges() -> Result<(), Error> {
     set_no_new_privs(true).context("forbid new privileges")
 }
 
-/// Shows who the client is going to be.
+/// Shows the client's identity.
 fn show_privileges() {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     for line in status.lines() {
@@ -85,7 +85,10 @@ fn show_privileges() {
         .iter()
         .any(|name| line.starts_with(name))
         {
-            println!("vm_demo_init: client: {}", line.replace('\t', " "));
+            vm_demo::output::say(format_args!(
+                "vm_demo_init: client: {}",
+                line.replace('\t', " ")
+            ));
         }
     }
 }

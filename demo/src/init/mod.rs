@@ -16,11 +16,13 @@ pub(crate) fn main() -> ExitCode {
     if std::env::args().nth(1).as_deref() == Some(CLIENT_STEP) {
         // It returns only if it fails.
         let error = client::become_client();
-        eprintln!("vm_demo_init: {error:#}");
+        vm_demo::output::note(format_args!("vm_demo_init: {error:#}"));
         return ExitCode::FAILURE;
     }
     if std::process::id() != 1 {
-        eprintln!("vm_demo_init: this is the init of a small system and works only as process 1");
+        vm_demo::output::note(format_args!(
+            "vm_demo_init: this is the init of a small system and works only as process 1"
+        ));
         return ExitCode::FAILURE;
     }
     if let Err(error) = work() {
@@ -36,7 +38,7 @@ pub(crate) fn main() -> ExitCode {
 fn say(text: &str) {
     let uptime = std::fs::read_to_string("/proc/uptime").unwrap_or_default();
     let seconds = uptime.split(' ').next().unwrap_or_default();
-    println!("vm_demo_init: {seconds} s: {text}");
+    vm_demo::output::say(format_args!("vm_demo_init: {seconds} s: {text}"));
 }
 
 fn work() -> Result<()> {
@@ -44,7 +46,7 @@ fn work() -> Result<()> {
     say("init started");
     system::devices()?;
     let mounts = std::fs::read_to_string("/proc/mounts").context("read /proc/mounts")?;
-    print!("{mounts}");
+    vm_demo::output::say(format_args!("{}", mounts.trim_end()));
     say("client starts");
     let child = Command::new("/proc/self/exe")
         .arg(CLIENT_STEP)

@@ -36,19 +36,21 @@ fn listen(name: &'static str, port: u32, serve: Serve) -> Result<AcceptLoop> {
         let (mut stream, _) = listener.accept()?;
         if live.fetch_add(1, Ordering::Relaxed) >= MOST {
             live.fetch_sub(1, Ordering::Relaxed);
-            eprintln!("vm_demo_payload: {name}: more than {MOST} connections");
+            vm_demo::output::note(format_args!(
+                "vm_demo_payload: {name}: more than {MOST} connections"
+            ));
             return Ok(());
         }
         let leaving = Arc::clone(&live);
         let spawned = Builder::new().name(name.to_owned()).spawn(move || {
             if let Err(e) = serve(&mut stream) {
-                eprintln!("vm_demo_payload: {name}: {e}");
+                vm_demo::output::note(format_args!("vm_demo_payload: {name}: {e}"));
             }
             leaving.fetch_sub(1, Ordering::Relaxed);
         });
         if let Err(e) = spawned {
             live.fetch_sub(1, Ordering::Relaxed);
-            eprintln!("vm_demo_payload: {name}: no thread: {e}");
+            vm_demo::output::note(format_args!("vm_demo_payload: {name}: no thread: {e}"));
         }
         Ok(())
     })?;
@@ -83,9 +85,9 @@ pub(crate) fn console() -> Result<()> {
     let copy = || {
         for line in io::stdin().lock().lines() {
             match line {
-                Ok(line) => println!("vm_demo_payload: console: {line}"),
+                Ok(line) => vm_demo::output::say(format_args!("vm_demo_payload: console: {line}")),
                 Err(e) => {
-                    eprintln!("vm_demo_payload: console: {e}");
+                    vm_demo::output::note(format_args!("vm_demo_payload: console: {e}"));
                     return;
                 }
             }

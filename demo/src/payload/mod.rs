@@ -19,7 +19,7 @@ pub(crate) fn main() -> ExitCode {
     match Options::parse(std::env::args().skip(1)).and_then(|options| run(&options)) {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("vm_demo_payload: {error:#}");
+            vm_demo::output::note(format_args!("vm_demo_payload: {error:#}"));
             ExitCode::FAILURE
         }
     }
@@ -30,7 +30,10 @@ fn run(options: &Options) -> Result<ExitCode> {
         service::write_through(path, text.as_bytes()).with_context(|| format!("write {path}"))?;
     }
     if let Some(port) = options.knock {
-        println!("vm_demo_payload: knock on {port}: {}", knock::knock(port));
+        vm_demo::output::say(format_args!(
+            "vm_demo_payload: knock on {port}: {}",
+            knock::knock(port)
+        ));
     }
     match options.ending {
         Ending::Exit(code) => return Ok(ExitCode::from(code)),
@@ -59,14 +62,17 @@ fn run(options: &Options) -> Result<ExitCode> {
     };
     if let Some(host) = &host {
         host.notify_ready()?;
-        println!("vm_demo_payload: ready, CID {}, port {PORT}", host.cid());
+        vm_demo::output::say(format_args!(
+            "vm_demo_payload: ready, CID {}, port {PORT}",
+            host.cid()
+        ));
     }
     if options.console {
         echo::console()?;
     }
     // The sender lives in the service, which the server keeps.
     quitting.recv().context("wait for quit")?;
-    println!("vm_demo_payload: quit");
+    vm_demo::output::say(format_args!("vm_demo_payload: quit"));
     server.finish();
     Ok(ExitCode::SUCCESS)
 }

@@ -53,7 +53,7 @@ fn compare(partition: &File, roots: &[Root]) -> Result<Known, Failure> {
     if head != HEAD {
         return Err(Failure::new(
             Kind::Config,
-            "the partition vm-instance is not an instance image; let the host make it",
+            "the partition vm-instance is not an instance image; have the host make one",
         ));
     }
     let mut found = vec![0; LENGTH];

@@ -36,7 +36,7 @@ pub(crate) fn prepare(
     report.say(&format!("APK verified, root hash {}", apk.root_text()));
     let payload = metadata
         .payload
-        .ok_or_else(|| Failure::new(Kind::Config, "the metadata name no payload"))?;
+        .ok_or_else(|| Failure::new(Kind::Config, "the metadata names no payload"))?;
     let (command, extras) = match payload {
         Payload::Config(config) => {
             let command = program::Command::library(&config.payload_binary_name)?;

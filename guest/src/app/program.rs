@@ -48,7 +48,7 @@ impl Command {
         let entry = path.strip_prefix(APK_MOUNT).ok_or_else(|| {
             Failure::new(
                 Kind::Config,
-                format!("payload configuration {path}: it is not in {APK_MOUNT}"),
+                format!("payload configuration {path} is not in {APK_MOUNT}"),
             )
         })?;
         let mut json = Vec::new();
@@ -57,7 +57,7 @@ impl Command {
         let task = config.task.ok_or_else(|| {
             Failure::new(
                 Kind::Config,
-                format!("payload configuration {path}: it has no task"),
+                format!("payload configuration {path} has no task"),
             )
         })?;
         let command = match task.command.strip_prefix(APK_MOUNT) {
@@ -91,7 +91,7 @@ pub(super) fn unpack(apk: &Apk, command: &Command) -> Result<String, Failure> {
         };
         Failure::new(
             kind,
-            format!("take the payload out of the APK: {}", chain(&e)),
+            format!("cannot extract the payload from the APK: {}", chain(&e)),
         )
     })?;
     Ok(path)

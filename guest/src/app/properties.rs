@@ -77,11 +77,12 @@ fn write<N: Node>(node: &N, dir: &Path, depth: usize) -> io::Result<()> {
     Ok(())
 }
 
-/// A name that stays inside its directory.
+/// A name that does not lead elsewhere.
 fn plain(name: &str) -> io::Result<&str> {
     if name.is_empty() || name.contains(['/', '\0']) || name == "." || name == ".." {
         return Err(io::Error::other(format!(
-            "{name:?} is not a name of a property"
+            "'{}' is not the name of a property",
+            name.escape_debug()
         )));
     }
     Ok(name)

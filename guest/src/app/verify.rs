@@ -55,7 +55,7 @@ pub(super) fn apk(
     let root = Root::try_from(&idsig.hashing.root[..]).map_err(|_| {
         Failure::new(
             Kind::Verification,
-            format!("{what}: its root hash is no hash"),
+            format!("{what}: its root hash is not a hash"),
         )
     })?;
     let file = File::open(apk).map_err(|e| failed(&e))?;

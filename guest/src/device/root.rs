@@ -101,12 +101,12 @@ pub(super) fn switch(orders: &Orders) -> Result<(), Failure> {
 /// The disk with the image.
 const DISK: &str = "/dev/vda";
 /// How long the disk may take to appear, at most.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Makes the image on the first disk the root, and its program `init` process 1. Returns only if
 /// that fails.
 pub(super) fn image(init: &str) -> Result<(), Failure> {
-    let end = Instant::now() + PATIENCE;
+    let end = Instant::now() + TIMEOUT;
     while !Path::new(DISK).exists() {
         if Instant::now() > end {
             return Err(failed("find the image", &DISK));

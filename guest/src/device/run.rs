@@ -36,7 +36,7 @@ const STATUS: &str = "status";
 /// Where the kernel says which port is which device.
 const PORTS: &str = "/sys/class/virtio-ports";
 /// How long a port may take to appear, at most; its driver has been there for long.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Loads the drivers.
 pub(super) fn drivers() -> Result<(), Failure> {
@@ -54,7 +54,7 @@ pub(super) fn drivers() -> Result<(), Failure> {
 
 /// The port called `name`.
 fn port(name: &str) -> Result<File, Failure> {
-    let end = Instant::now() + PATIENCE;
+    let end = Instant::now() + TIMEOUT;
     loop {
         let ports = std::fs::read_dir(PORTS).map_err(|e| failed(format!("list {PORTS}"), &e))?;
         let found = ports.flatten().find(|port| {

@@ -6,9 +6,9 @@ use super::machine::{last_lines, qemu, wait};
 use super::{Device, MODULES};
 use crate::initrd::Archive;
 use crate::modules::Tree;
-use crate::place::Arch;
-use crate::steps::{output, run as run_program};
-use crate::{dist, steps};
+use crate::steps::{output, run as run_program, say};
+use crate::workspace::Arch;
+use crate::{dist, files, steps};
 use anyhow::{Context, Result, ensure};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -59,7 +59,7 @@ const EXPECTED: [&str; 5] = [
 pub(super) fn run(device: &Device) -> Result<()> {
     let image = image(device)?;
     let initrd = device.directory().join("early-initrd.img");
-    dist::write(&initrd, &first_stage(device)?)?;
+    files::write(&initrd, &first_stage(device)?)?;
     let console = device.directory().join("early-console.log");
     let mut command = qemu(device.kernel(), &initrd, &console, PARAMS);
     command
@@ -75,7 +75,7 @@ pub(super) fn run(device: &Device) -> Result<()> {
     let ended = wait(&mut child, PATIENCE);
     let text = fs::read(&console).with_context(|| format!("read {}", console.display()))?;
     let text = String::from_utf8_lossy(&text).replace('\r', "");
-    println!("{}", last_lines(&text));
+    say!("{}", last_lines(&text));
     ended?;
     for wanted in EXPECTED {
         ensure!(
@@ -116,9 +116,9 @@ fn image(device: &Device) -> Result<PathBuf> {
         fs::remove_dir_all(&root).with_context(|| format!("remove {}", root.display()))?;
     }
     for place in PLACES {
-        dist::make_dir(&root.join(place))?;
+        files::make_dir(&root.join(place))?;
     }
-    let dist = device.place.dist();
+    let dist = device.workspace.dist();
     for (from, to) in [
         (dist.join("root/system/etc/avf"), "system/etc"),
         (dist.join(dist::DEMO), "system/bin"),
@@ -126,12 +126,12 @@ fn image(device: &Device) -> Result<PathBuf> {
         (dist.join("vm_demo_init"), "system/bin"),
     ] {
         let to = root.join(to);
-        dist::make_dir(&to)?;
+        files::make_dir(&to)?;
         run_program(Command::new("cp").args(["-rL", "--"]).arg(from).arg(to))?;
     }
     for file in vmm_files()? {
         let to = root.join(file.strip_prefix("/").context("an absolute path")?);
-        dist::make_dir(to.parent().context("a file's directory")?)?;
+        files::make_dir(to.parent().context("a file's directory")?)?;
         fs::copy(&file, &to).with_context(|| format!("copy {}", file.display()))?;
     }
     let image = device.directory().join("early.erofs");

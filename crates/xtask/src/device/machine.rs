@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The machine: QEMU, with a line each for the command's output, its errors and its end.
 
-use crate::steps::line;
+use crate::steps::{line, tell};
 use anyhow::{Context, Result, bail};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
@@ -15,6 +15,8 @@ use std::time::{Duration, Instant};
 
 /// The device's memory: that of guests and of what the command writes.
 const MEMORY: &str = "4G";
+/// Bytes of the command's output that are kept for whoever counts its tests.
+const KEPT: usize = 16 << 20;
 /// Lines of the console that are shown of a device that has crashed.
 const LAST_LINES: usize = 40;
 /// What both processors' makers call the setting that lets guests have guests.
@@ -85,8 +87,8 @@ impl Machine {
         })
     }
 
-    /// Runs it to its end.
-    pub(crate) fn run(mut self, timeout: Duration, verbose: bool) -> Result<End> {
+    /// Runs it to its end. Returns also what its command printed: its output, then its errors.
+    pub(crate) fn run(mut self, timeout: Duration, verbose: bool) -> Result<(End, String)> {
         let begin = Instant::now();
         let mut child = self
             .command
@@ -99,25 +101,27 @@ impl Machine {
         // With QEMU gone, and our own writing ends, the readers come to their end.
         drop(self.lines);
         let _ = fs::remove_file(&self.initrd);
+        let mut printed = Vec::new();
         for thread in [output, errors] {
-            let _ = thread.join();
+            printed.extend(thread.join().unwrap_or_default());
         }
+        let printed = String::from_utf8_lossy(&printed).into_owned();
         let end = status.join().unwrap_or_default();
         let text = fs::read(&self.console).unwrap_or_default();
         let text = String::from_utf8_lossy(&text);
         if verbose {
-            eprintln!("{text}");
+            tell!("{text}");
         }
         if let (Ok(()), Some(end)) = (&ended, end) {
-            return Ok(end);
+            return Ok((end, printed));
         }
-        eprintln!("{}", last_lines(&text));
+        tell!("{}", last_lines(&text));
         ended?;
-        eprintln!(
+        tell!(
             "device: it ended without a status; the end of its console is above, all of it in {}",
             self.console.display()
         );
-        Ok(End::Crash)
+        Ok((End::Crash, printed))
     }
 }
 
@@ -177,14 +181,20 @@ pub(crate) fn wait(child: &mut Child, timeout: Duration) -> Result<()> {
     Ok(())
 }
 
-/// Copies what arrives, as it arrives.
-fn copy(mut from: PipeReader, mut to: impl Write + Send + 'static) -> JoinHandle<()> {
+/// Copies what arrives, as it arrives, and keeps the end of it.
+fn copy(mut from: PipeReader, mut to: impl Write + Send + 'static) -> JoinHandle<Vec<u8>> {
     std::thread::spawn(move || {
+        let mut kept = Vec::new();
         let mut buffer = [0; 64 << 10];
         // Where no one reads our output any more, the device is not to be held up.
         while let Ok(n @ 1..) = from.read(&mut buffer) {
             let _ = to.write_all(&buffer[..n]).and_then(|()| to.flush());
+            kept.extend_from_slice(&buffer[..n]);
+            if kept.len() > KEPT {
+                kept.drain(..kept.len() - KEPT);
+            }
         }
+        kept
     })
 }
 
@@ -194,7 +204,7 @@ fn watch(from: PipeReader, begin: Instant) -> JoinHandle<Option<End>> {
         let mut end = None;
         for text in BufReader::new(from).lines().map_while(io::Result::ok) {
             if text == "up" {
-                eprintln!("device: up after {:.1} s", begin.elapsed().as_secs_f64());
+                tell!("device: up after {:.1} s", begin.elapsed().as_secs_f64());
             } else {
                 end = parse(&text).or(end);
             }

@@ -7,14 +7,15 @@ mod machine;
 pub(crate) mod on_device;
 mod orders;
 
-use crate::dist::{self, cargo_build};
+use crate::files::{make_dir, write};
 use crate::initrd::Archive;
 use crate::kernel::{self, Kernel};
 use crate::modules::Tree;
-use crate::packages::{DEVICE, PACKING, provide};
-use crate::place::{Arch, Place};
-use crate::steps::step;
+use crate::packages::{DEVICE, Installer, Need, packing};
+use crate::programs::{self, Profile};
+use crate::steps::{say, step};
 use crate::vmlinux;
+use crate::workspace::{Arch, Workspace};
 use anyhow::{Context, Result, bail, ensure};
 use machine::{End, Machine};
 use orders::Orders;
@@ -57,7 +58,7 @@ const MODULES: [&str; 5] = [
 
 /// A device that can be started, many times.
 pub(crate) struct Device {
-    place: Place,
+    workspace: Workspace,
     kernel: PathBuf,
     modules: PathBuf,
     init: PathBuf,
@@ -66,10 +67,11 @@ pub(crate) struct Device {
 }
 
 /// `cargo xtask device`.
-pub(crate) fn run(args: &Args) -> Result<ExitCode> {
-    let device = Device::prepare(Place::find()?)?;
+pub(crate) fn run(args: &Args, installer: Installer) -> Result<ExitCode> {
+    installer.provide(&needs()?)?;
+    let device = Device::prepare(Workspace::find()?, installer)?;
     let machine = device.machine(&args.command)?;
-    let end = machine.run(Duration::from_secs(args.timeout), args.verbose)?;
+    let (end, _) = machine.run(Duration::from_secs(args.timeout), args.verbose)?;
     // As shells have it.
     let code = match end {
         End::Exit(code) => code,
@@ -77,6 +79,15 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         End::Crash => bail!("the device crashed"),
     };
     Ok(u8::try_from(code).map_or(ExitCode::FAILURE, ExitCode::from))
+}
+
+/// What a device needs.
+pub(crate) fn needs() -> Result<Vec<Need>> {
+    let arch = Arch::host()?;
+    let mut needs = vec![(arch.qemu, arch.qemu_package)];
+    needs.extend(packing());
+    needs.extend(DEVICE);
+    Ok(needs)
 }
 
 /// Whether a device can be emulated here.
@@ -93,32 +104,26 @@ pub(crate) fn is_possible() -> Result<()> {
 
 impl Device {
     /// Gets its kernel and builds its init.
-    pub(crate) fn prepare(place: Place) -> Result<Self> {
+    pub(crate) fn prepare(workspace: Workspace, installer: Installer) -> Result<Self> {
         is_possible()?;
-        let arch = Arch::host()?;
-        let needs: Vec<_> = [(arch.qemu, arch.qemu_package)]
-            .into_iter()
-            .chain(PACKING)
-            .chain(DEVICE)
-            .collect();
-        provide(&needs)?;
-        let kernel = kernel::with_all_drivers(SERIES, &place.kernels())?;
-        let built = cargo_build(&["-q", "-p", "avf-init", "--bin", "device-init"], &place)?;
-        let directory = place.target.join("device");
-        dist::make_dir(&directory)?;
+        let kernel = kernel::with_all_drivers(SERIES, &workspace.kernels(), installer)?;
+        let init = ["-q", "-p", "avf-init", "--bin", "device-init"];
+        let built = programs::build(&init, &workspace, Profile::Release)?;
+        let directory = workspace.target.join("device");
+        make_dir(&directory)?;
         let modules = kernel.modules.clone().context("the kernel has modules")?;
         Ok(Self {
             kernel: unpacked_kernel(&kernel, &directory)?,
             modules,
             init: built.join("device-init"),
             directory,
-            place,
+            workspace,
         })
     }
 
     /// A machine that runs `command` in the top of the source tree.
     pub(crate) fn machine(&self, command: &str) -> Result<Machine> {
-        let orders = Orders::new(command, &self.place, &self.modules)?;
+        let orders = Orders::new(command, &self.workspace, &self.modules)?;
         let mut archive = Archive::default();
         for dir in ["dev", "lib", "lib/modules", "proc", "sys", "device"] {
             archive.dir(dir);
@@ -131,23 +136,23 @@ impl Device {
         let initrd = self
             .directory
             .join(format!("initrd-{}.img", std::process::id()));
-        dist::write(&initrd, &archive.pack()?)?;
+        write(&initrd, &archive.pack()?)?;
         Machine::new(&self.kernel, initrd, &self.directory)
     }
 
-    /// Runs a command as a step of a test: its failure is an error.
+    /// Runs a command as a step of a test and returns what it printed, and how it ended.
     ///
     /// QEMU's emulation of virtualization has faults of its own: now and then the device's kernel is
     /// sent into its own page fault handler for ever, or into a breakpoint that is no longer there
     /// (its init avoids what is known to cause that). A device that crashes is therefore started once
     /// more, and says so.
-    pub(crate) fn expect(&self, command: &str, timeout: Duration) -> Result<()> {
+    pub(crate) fn test(&self, command: &str, timeout: Duration) -> Result<(End, String)> {
         for attempt in 1..=2 {
             match self.machine(command)?.run(timeout, false)? {
-                End::Exit(0) => return Ok(()),
-                End::Exit(code) => bail!("in the device: {command}: exit status {code}"),
-                End::Signal(signal) => bail!("in the device: {command}: killed by signal {signal}"),
-                End::Crash => println!("device: crashed in attempt {attempt} of 2: {command}"),
+                (End::Crash, _) => {
+                    say!("device: crashed in attempt {attempt} of 2: {command}");
+                }
+                ended => return Ok(ended),
             }
         }
         bail!("the device crashed twice: {command}")
@@ -178,7 +183,7 @@ fn unpacked_kernel(kernel: &Kernel, directory: &Path) -> Result<PathBuf> {
             let image = fs::read(&kernel.image)
                 .with_context(|| format!("read {}", kernel.image.display()))?;
             let unpacked = vmlinux::unpack(&image)?;
-            dist::write(&path, unpacked.as_ref().unwrap_or(&image))
+            write(&path, unpacked.as_ref().unwrap_or(&image))
         })?;
     }
     Ok(path)

@@ -4,35 +4,45 @@
 //! Kernel binder has a service manager there, `rsb_hub` of the crate `rsbinder-tools`, which is built
 //! once into `target/tools`.
 
+use super::machine::End;
 use super::{Device, early_boot};
-use crate::place::{Place, cargo};
+use crate::packages::Installer;
 use crate::steps::{output, run as run_program, step};
+use crate::tally::{SKIPS_VARIABLE, Tally};
+use crate::workspace::{Workspace, cargo};
 use anyhow::{Context, Result};
 use std::path::PathBuf;
 use std::time::Duration;
 
 /// The test programs that only a device can run in full.
-const DEVICE: [&str; 4] = ["binder", "device", "global_service", "staged_apexes"];
+pub(crate) const DEVICE: [&str; 4] = ["binder", "device", "global_service", "staged_apexes"];
 /// The crate that has the service manager for kernel binder, and its version: that of the library.
 const HUB_CRATE: [&str; 2] = ["rsbinder-tools", "0.12.0"];
 const HUB: &str = "rsb_hub";
 /// Those that run on any host with QEMU, and in the device with crosvm.
 const GUESTS: [&str; 5] = ["guests", "controls", "disks", "vsock", "apps"];
 /// How long one of them may take on a slow machine.
-const PATIENCE: Duration = Duration::from_secs(1800);
+const TIMEOUT: Duration = Duration::from_secs(1800);
 
-/// Runs the tests whose names contain one of `filters`.
-pub(crate) fn run(place: Place, filters: &[String]) -> Result<()> {
-    let device = Device::prepare(place)?;
+/// Runs the tests whose names contain one of `filters`, of those programs that have such tests.
+pub(crate) fn run(
+    workspace: Workspace,
+    filters: &[String],
+    chosen: impl Fn(&str) -> bool,
+    installer: Installer,
+    tally: &mut Tally,
+) -> Result<()> {
+    let device = Device::prepare(workspace, installer)?;
     let hub = step("the service manager for kernel binder", || {
-        hub(&device.place)
+        hub(&device.workspace)
     })?;
     let crosvm = std::env::var_os("CROSVM").filter(|path| !path.is_empty());
     let programs = step("build the device's tests", || {
         DEVICE
             .iter()
             .chain(GUESTS.iter().filter(|_| crosvm.is_some()))
-            .map(|name| Ok((*name, program(name, &device.place)?)))
+            .filter(|name| chosen(name))
+            .map(|name| Ok((*name, program(name, &device.workspace)?)))
             .collect::<Result<Vec<_>>>()
     })?;
     for (name, program) in programs {
@@ -43,24 +53,27 @@ pub(crate) fn run(place: Place, filters: &[String]) -> Result<()> {
             _ => String::new(),
         };
         let filters: String = filters.iter().map(|filter| quote(filter) + " ").collect();
+        // The file of skips would be lost with the device; what is printed is not.
         let command = format!(
-            "VIRTMGR_TEST_HUB={} {vmm}{} {filters}--test-threads=1 --nocapture",
+            "{SKIPS_VARIABLE}= VIRTMGR_TEST_HUB={} {vmm}{} {filters}--test-threads=1 --nocapture",
             quote(&hub.to_string_lossy()),
             quote(&program.to_string_lossy())
         );
-        step(&format!("device: tests of {name}"), || {
-            device.expect(&command, PATIENCE)
-        })?;
+        let name = format!("device: tests of {name}");
+        let (end, printed) = step(&name, || device.test(&command, TIMEOUT))?;
+        tally.add_of_device(&name, &printed, end == End::Exit(0));
     }
     if filters.is_empty() {
-        step("device: boot before /data", || early_boot::run(&device))?;
+        let name = "device: boot before /data";
+        let done = step(name, || early_boot::run(&device));
+        tally.add_step(name, done);
     }
     Ok(())
 }
 
 /// The service manager for kernel binder.
-fn hub(place: &Place) -> Result<PathBuf> {
-    let root = place.target.join("tools");
+fn hub(workspace: &Workspace) -> Result<PathBuf> {
+    let root = workspace.target.join("tools");
     let program = root.join("bin").join(HUB);
     if !program.is_file() {
         let [name, version] = HUB_CRATE;
@@ -83,19 +96,12 @@ fn hub(place: &Place) -> Result<PathBuf> {
 }
 
 /// Builds the system test `name` and returns its program.
-fn program(name: &str, place: &Place) -> Result<PathBuf> {
+fn program(name: &str, workspace: &Workspace) -> Result<PathBuf> {
     let mut command = cargo();
     command
-        .args([
-            "test",
-            "--workspace",
-            "--exclude",
-            "virtmgr",
-            "--test",
-            name,
-        ])
+        .args(["test", "--workspace", "--test", name])
         .args(["--no-run", "--message-format=json"])
-        .current_dir(&place.workspace);
+        .current_dir(&workspace.root);
     let messages = output(&mut command)?;
     messages
         .lines()

@@ -2,7 +2,7 @@
 //! What the device's init is told: files in its initramfs; see `guest/src/device/mod.rs`.
 
 use crate::initrd::Archive;
-use crate::place::Place;
+use crate::workspace::Workspace;
 use anyhow::{Context, Result, ensure};
 use std::collections::BTreeMap;
 use std::os::unix::ffi::OsStrExt;
@@ -11,7 +11,7 @@ use std::path::Path;
 /// The variables of the caller that the command gets.
 const KEPT: [&str; 6] = ["PATH", "HOME", "TERM", "LANG", "USER", "CROSVM"];
 /// The beginnings of further ones.
-const KEPT_GROUPS: [&str; 3] = ["CARGO", "RUST", "VIRTMGR"];
+const KEPT_GROUPS: [&str; 4] = ["AVF", "CARGO", "RUST", "VIRTMGR"];
 /// The search path if the caller has none.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -20,8 +20,8 @@ pub(super) struct Orders {
 }
 
 impl Orders {
-    /// Orders to run `command` in the top of the source tree of `place`.
-    pub(super) fn new(command: &str, place: &Place, modules: &Path) -> Result<Self> {
+    /// Orders to run `command` in the top of the source tree of `workspace`.
+    pub(super) fn new(command: &str, workspace: &Workspace, modules: &Path) -> Result<Self> {
         ensure!(
             !command.contains('\0'),
             "a command for the device cannot have a NUL byte"
@@ -34,9 +34,9 @@ impl Orders {
         Ok(Self {
             files: [
                 ("command", command.as_bytes().to_vec()),
-                ("directory", text(&place.workspace)?),
+                ("directory", text(&workspace.root)?),
                 ("modules", text(modules)?),
-                ("environment", environment(place)),
+                ("environment", environment(workspace)),
             ],
         })
     }
@@ -49,7 +49,7 @@ impl Orders {
 }
 
 /// The command's environment: `NAME=VALUE`, separated by NUL.
-fn environment(place: &Place) -> Vec<u8> {
+fn environment(workspace: &Workspace) -> Vec<u8> {
     let mut variables: BTreeMap<_, _> = std::env::vars_os()
         .filter(|(name, _)| is_kept(&name.to_string_lossy()))
         .collect();
@@ -57,7 +57,7 @@ fn environment(place: &Place) -> Vec<u8> {
         variables.entry(name.into()).or_insert(value);
     };
     default(&mut variables, "PATH", PATH.into());
-    default(&mut variables, "VIRTMGR_DIST", place.dist().into());
+    default(&mut variables, "VIRTMGR_DIST", workspace.dist().into());
     let mut bytes = Vec::new();
     for (name, value) in variables {
         bytes.extend(name.as_bytes());

@@ -8,14 +8,14 @@ use std::process::Command;
 
 /// The directories that all commands share.
 #[derive(Debug)]
-pub(crate) struct Place {
+pub(crate) struct Workspace {
     /// The top of the source tree.
-    pub(crate) workspace: PathBuf,
+    pub(crate) root: PathBuf,
     /// Cargo's target directory, wherever the user has it.
     pub(crate) target: PathBuf,
 }
 
-impl Place {
+impl Workspace {
     /// Asks Cargo.
     pub(crate) fn find() -> Result<Self> {
         let mut metadata = cargo();
@@ -29,7 +29,7 @@ impl Place {
                 .with_context(|| format!("`cargo metadata` has no {key}"))
         };
         Ok(Self {
-            workspace: path("workspace_root")?,
+            root: path("workspace_root")?,
             target: path("target_directory")?,
         })
     }

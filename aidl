@@ -1,0 +1,1 @@
+crates/avf-aidl/aidl
