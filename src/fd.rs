@@ -41,7 +41,7 @@ pub(crate) fn regular(
     access: OFlags,
 ) -> Result<File, Error> {
     let fd = duplicate(field, fd)?;
-    let stat = fstat(&fd).map_err(|e| Error::io(format!("stat {field}"), e))?;
+    let stat = fstat(&fd).map_err(|e| Error::io(format!("cannot stat {field}"), e))?;
     if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
         return Err(Error::invalid(format!(
             "{field}: it must be a regular file"
@@ -62,7 +62,7 @@ pub(crate) fn stream(
     access: OFlags,
 ) -> Result<OwnedFd, Error> {
     let fd = duplicate(field, fd)?;
-    let stat = fstat(&fd).map_err(|e| Error::io(format!("stat {field}"), e))?;
+    let stat = fstat(&fd).map_err(|e| Error::io(format!("cannot stat {field}"), e))?;
     if !matches!(
         FileType::from_raw_mode(stat.st_mode),
         FileType::RegularFile | FileType::Fifo | FileType::Socket | FileType::CharacterDevice
@@ -106,5 +106,5 @@ pub(crate) fn sealed(name: &str, content: &[u8]) -> Result<File, Error> {
         fcntl_add_seals(&file, seals)?;
         Ok(file)
     };
-    make().map_err(|e| Error::io(format!("make the file {name} in memory"), e))
+    make().map_err(|e| Error::io(format!("cannot make the file {name} in memory"), e))
 }

@@ -46,11 +46,12 @@ pub fn reserve(cid: u32) -> Result<Option<KernelVsock>, Error> {
                  declare another CID"
             ),
         )),
-        Err(vhost_cid::Error::Refused { cid, source }) => {
-            Err(Error::io(format!("take CID {cid} with {DEVICE}"), source))
-        }
+        Err(vhost_cid::Error::Refused { cid, source }) => Err(Error::io(
+            format!("cannot reserve CID {cid} with {DEVICE}"),
+            source,
+        )),
         Err(e) => Err(Error::io(
-            format!("take CID {cid}"),
+            format!("cannot reserve CID {cid}"),
             std::io::Error::other(e),
         )),
     }

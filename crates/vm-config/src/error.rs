@@ -148,7 +148,7 @@ pub enum ValueError {
 
     /// `platform_version` is no SemVer requirement.
     #[error(
-        "platform_version is {text:?}, which is no SemVer requirement ({reason}); give one such as \"~1.0\""
+        "platform_version is {text:?}, which is not a SemVer requirement ({reason}); give one such as \"~1.0\""
     )]
     PlatformVersion {
         /// The value, shortened if it is very long.
@@ -184,7 +184,7 @@ pub enum ValueError {
 
     /// `guid` is no UUID.
     #[error(
-        "guid is {text:?}, which is no UUID ({reason}); give one such as \"a2037d4f-98e1-4a0c-9c2f-0f1c70a1cd3e\", or leave it out for a random one"
+        "guid is {text:?}, which is not a UUID ({reason}); give one such as \"a2037d4f-98e1-4a0c-9c2f-0f1c70a1cd3e\", or leave it out for a random one"
     )]
     Guid {
         /// The value, shortened if it is very long.

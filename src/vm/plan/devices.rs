@@ -169,7 +169,7 @@ fn source(
         &field,
         pfd.ok_or_else(|| invalid(format!("{field}: it is missing")))?,
     )?;
-    let stat = fstat(&fd).map_err(|e| Error::io(format!("stat {field}"), e))?;
+    let stat = fstat(&fd).map_err(|e| Error::io(format!("cannot stat {field}"), e))?;
     let (wanted, name) = match kind {
         InputKind::EvDev => (FileType::CharacterDevice, "an event device of the host"),
         _ => (FileType::Socket, "a socket on which the events arrive"),
