@@ -2,7 +2,7 @@
 //! Pages that are written by hand, in `docs/man`: `NAME.SECTION` is a page, `NAME.roff` a part of
 //! several, which the line `.\" include NAME.roff` puts in its place.
 
-use super::{Page, source};
+use super::{DATE, Page, source};
 use anyhow::{Context, Result, ensure};
 use std::fs;
 use std::path::Path;
@@ -11,6 +11,8 @@ use std::path::Path;
 const INCLUDE: &str = ".\\\" include ";
 /// Stands for the version.
 const VERSION: &str = "virtmgr @VERSION@";
+/// Stands for the date.
+const DATE_MARK: &str = "@DATE@";
 
 /// The pages in `dir`.
 pub(super) fn pages(dir: &Path) -> Result<Vec<Page>> {
@@ -24,15 +26,19 @@ pub(super) fn pages(dir: &Path) -> Result<Vec<Page>> {
         };
         let name = path.file_stem().and_then(|name| name.to_str());
         let text = read(&path)?;
-        ensure!(
-            text.contains(VERSION),
-            "{}: its title has no {VERSION:?}",
-            path.display()
-        );
+        for mark in [VERSION, DATE_MARK] {
+            ensure!(
+                text.contains(mark),
+                "{}: its title line does not have {mark}",
+                path.display()
+            );
+        }
         pages.push(Page {
             name: name.unwrap_or_default().to_owned(),
             section: section.to_owned(),
-            text: include(&text, dir)?.replace(VERSION, &source()),
+            text: include(&text, dir)?
+                .replace(VERSION, &source())
+                .replace(DATE_MARK, DATE),
         });
     }
     ensure!(!pages.is_empty(), "{}: no pages", dir.display());

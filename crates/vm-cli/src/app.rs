@@ -6,84 +6,93 @@ use crate::size::Size;
 use clap::Args;
 use std::path::PathBuf;
 
-/// How an APK's payload is run.
+/// Arguments of `vm run-app`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "See `vm run-app --help` for what the files are, and examples.",
-    after_long_help = r#"APK must be there. IDSIG is made, or updated if APK has changed. INSTANCE is what the guest keeps
-from boot to boot; it is made if it is not there, and so is the file with the instance id, which must
-be kept together with it.
+    after_help = "`vm run-app --help` describes the files and gives examples.",
+    after_long_help = r#"APK must exist. IDSIG is created, or updated if APK has changed. INSTANCE holds what the guest keeps between boots; it is created if it does not exist, and so is the file with the instance ID. Keep the two together.
 
-At a terminal the guest's console is quiet; see `vm run --help`, also for exit status and environment.
+On a terminal, `vm run-app` shows progress instead of the guest console; see `vm run --help`.
+
+Exit status:
+As for `vm run`.
 
 Examples:
-  vm run-app app.apk app.idsig instance.img --instance-id-file id --payload-binary-name payload
-  vm run-app app.apk app.idsig instance.img --instance-id-file id --config-path assets/vm_config.json
-  vm run-app app.apk app.idsig instance.img --instance-id-file id --payload-binary-name payload \
-      --extra-apk more.apk --extra-idsig more.idsig --storage storage.img --storage-size 64M"#
+  vm run-app app.apk app.idsig instance.img --instance-id-file id \
+      --payload-binary-name payload.so
+  vm run-app app.apk app.idsig instance.img --instance-id-file id \
+      --config-path assets/vm_config.json
+  vm run-app app.apk app.idsig instance.img --instance-id-file id \
+      --payload-binary-name payload.so --extra-apk more.apk \
+      --extra-idsig more.idsig --storage storage.img --storage-size 64M
+
+See also: vm-run(1), vm-run-microdroid(1), vm-create-idsig(1), virtmgr(8)"#
 )]
 #[command(group(clap::ArgGroup::new("payload").required(true).args(["config_path", "payload_binary_name"])))]
 pub struct RunAppArgs {
     /// The signed APK
     pub apk: PathBuf,
-    /// The APK's idsig file, which is made or updated
+    /// The idsig file of the APK; created or updated
     pub idsig: PathBuf,
-    /// The instance image, which is made if it is not there
+    /// The instance image; created if it does not exist
     pub instance: PathBuf,
-    /// The file with the VM's instance id, which is made if it is not there
+    /// The file with the VM's instance ID; created if it does not exist
     #[arg(long, value_name = "FILE")]
     pub instance_id_file: PathBuf,
     /// The payload's configuration: the path of a JSON file in the APK
     #[arg(long, value_name = "PATH")]
     pub config_path: Option<String>,
-    /// The payload: the name of a file in the APK's directory of libraries
+    /// The payload: the name of a library in the APK
     #[arg(long, value_name = "NAME")]
     pub payload_binary_name: Option<String>,
-    /// A further APK for the payload; may be repeated, each with an --extra-idsig
+    /// An extra APK for the payload, with an --extra-idsig for each; may be repeated
     #[arg(long, value_name = "APK", conflicts_with = "config_path")]
     pub extra_apk: Vec<PathBuf>,
-    /// The idsig file of the further APK at the same place, which is made or updated; with
-    /// --config-path, of the further APKs that the configuration names
+    /// The idsig file of the extra APK at the same position, created or updated; with --config-path, of the extra APKs that the configuration names
     #[arg(long, value_name = "IDSIG")]
     pub extra_idsig: Vec<PathBuf>,
     /// Name of the VM
     #[arg(long, default_value = "VmRunApp")]
     pub name: String,
-    /// What all Microdroid VMs have.
+    /// Options of all Microdroid VMs.
     #[command(flatten)]
     pub microdroid: MicrodroidArgs,
 }
 
-/// How a Microdroid without a purpose is run.
+/// Arguments of `vm run-microdroid`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = r#"The payload is the APK EmptyPayloadApp of the APEX com.android.virt. Idsig, instance image and
-instance id are in the working directory; with --work-dir they stay, and the next run is the same VM.
+    after_help = r#"The payload is the APK EmptyPayloadApp of the APEX com.android.virt. The idsig file, the instance image and the instance ID are in the working directory. Without --work-dir they are removed at the end; with it, the next run continues with the same instance.
+
+Exit status:
+As for `vm run`.
 
 Examples:
   vm run-microdroid
-  vm run-microdroid -c                          type into its console
-  vm run-microdroid --work-dir my_vm --storage my_vm/storage.img"#
+  vm run-microdroid -c                   attach this terminal to the console
+  vm run-microdroid --work-dir my_vm --storage my_vm/storage.img
+
+See also: vm-run(1), vm-run-app(1), virtmgr(8)"#
 )]
 pub struct RunMicrodroidArgs {
-    /// The directory for the VM's files, which is made if it is not there [default: one that is removed at the end]
+    /// The directory for the VM's files; created if it does not exist [default: a temporary directory]
     #[arg(long, value_name = "DIR")]
     pub work_dir: Option<PathBuf>,
     /// Name of the VM
     #[arg(long, default_value = "VmRunMicrodroid")]
     pub name: String,
-    /// What all Microdroid VMs have.
+    /// Options of all Microdroid VMs.
     #[command(flatten)]
     pub microdroid: MicrodroidArgs,
 }
 
-/// What all Microdroid VMs have.
+/// Options of all Microdroid VMs.
 #[derive(Debug, Args)]
 pub struct MicrodroidArgs {
-    /// The image of the guest's encrypted storage, which is made if it is not there
+    /// The image of the guest's encrypted storage; created if it does not exist
     #[arg(long, value_name = "FILE", help_heading = "Microdroid")]
     pub storage: Option<PathBuf>,
-    /// The size of a storage image that is made, such as 64M
+    /// Size of a new storage image, for example 64M
     #[arg(
         long,
         value_name = "SIZE",
@@ -94,10 +103,10 @@ pub struct MicrodroidArgs {
     /// The image of the guest's vendor partition
     #[arg(long, value_name = "FILE", help_heading = "Microdroid")]
     pub vendor: Option<PathBuf>,
-    /// The version of the guest's generic kernel image, such as android15-6.6 [default: Microdroid's own kernel]
+    /// Version of a generic kernel image, for example android15-6.6 [default: Microdroid's own kernel]
     #[arg(long, value_name = "VERSION", help_heading = "Microdroid")]
     pub gki: Option<String>,
-    /// How much the guest reveals
+    /// How much of the guest can be seen
     #[arg(
         long = "debug",
         value_enum,
@@ -105,16 +114,16 @@ pub struct MicrodroidArgs {
         help_heading = "Microdroid"
     )]
     pub level: DebugLevel,
-    /// Use the manager for early VMs, early_virtmgr
+    /// Use early_virtmgr, the manager for early VMs
     #[arg(long)]
     pub early: bool,
-    /// Which manager is started.
+    /// Which manager to start.
     #[command(flatten)]
     pub manager: ManagerArgs,
-    /// The machine that the guest gets.
+    /// The guest's machine.
     #[command(flatten)]
     pub machine: MachineArgs,
-    /// What can be seen of the guest.
+    /// Consoles and debugging.
     #[command(flatten)]
     pub debug: DebugArgs,
 }

@@ -1,65 +1,71 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Options that several commands have.
 
+use crate::size::MemorySize;
 use clap::{Args, ValueEnum};
 use std::num::NonZeroU16;
 use std::path::PathBuf;
 
-/// Which manager is started.
+/// Which manager to start.
 #[derive(Debug, Clone, Default, Args)]
 pub struct ManagerArgs {
-    /// The manager's program [default: beside this one, in the APEX com.android.virt, in PATH]
+    /// The manager's program [default: next to vm, in the APEX com.android.virt, in PATH]
     #[arg(long, value_name = "FILE")]
     pub manager: Option<PathBuf>,
 }
 
-/// The machine that a guest gets.
+/// The guest's machine.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Machine")]
 pub struct MachineArgs {
-    /// Memory in MiB
-    #[arg(short, long = "mem", value_name = "MIB", allow_negative_numbers = true)]
-    pub memory: Option<i64>,
+    /// Memory in MiB, or with a suffix K, M, G or T, for example 2G
+    #[arg(
+        short,
+        long = "mem",
+        value_name = "SIZE",
+        allow_negative_numbers = true
+    )]
+    pub memory: Option<MemorySize>,
     /// Virtual CPUs [default: one_cpu]
     #[arg(long, value_enum)]
     pub cpu_topology: Option<Topology>,
-    /// Keep the guest's memory from the host
+    /// Run as a protected VM (the host cannot read guest memory)
     #[arg(short, long)]
     pub protected: bool,
-    /// Back the guest's memory with huge pages
+    /// Back guest memory with huge pages
     #[arg(long)]
     pub hugepages: bool,
-    /// Give the guest a network
+    /// Give the guest a network interface (requires virtualizationservice)
     #[arg(short, long)]
     pub network_supported: bool,
-    /// Let the virtual CPUs run at the host's highest speed when they have work
+    /// Run virtual CPUs at the host's highest frequency when they are busy
     #[arg(short, long)]
     pub boost_uclamp: bool,
-    /// Assign the host's device with this sysfs path; may be repeated
+    /// Assign the host device with this sysfs path (requires virtualizationservice); may be repeated
     #[arg(long, value_name = "SYSFS_PATH")]
     pub devices: Vec<String>,
 }
 
-/// What can be seen of a guest and said to it.
+/// Consoles and debugging.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Console and debugging")]
 pub struct DebugArgs {
-    /// Show the console on this terminal and type into it; Ctrl-] leaves it, and the VM runs on
+    /// Attach this terminal to the console; Ctrl-] detaches it and leaves the VM running
     #[arg(short = 'c', long, conflicts_with_all = ["console", "console_in"])]
     pub attach: bool,
-    /// Write the console's output to FILE, - is standard output [default: standard output if that is not a terminal]
+    /// Write console output to FILE; - is standard output [default: standard output unless it is a terminal]
     #[arg(long, value_name = "FILE")]
     pub console: Option<PathBuf>,
-    /// Read the console's input from FILE, - is standard input [default: what `vm console` types]
+    /// Read console input from FILE; - is standard input [default: input from `vm console`]
     #[arg(long, value_name = "FILE")]
     pub console_in: Option<PathBuf>,
-    /// Write the guest's log to FILE, - is standard output [default: standard output if that is not a terminal]
+    /// Write the guest's log to FILE; - is standard output [default: standard output unless it is a terminal]
     #[arg(long, value_name = "FILE")]
     pub log: Option<PathBuf>,
-    /// Wait for a debugger (gdb) on this TCP port before the guest starts
+    /// Wait for gdb on this TCP port before the guest starts
     #[arg(long, value_name = "PORT")]
     pub gdb: Option<NonZeroU16>,
-    /// Let the guest's kernel speak on the console before it has its drivers
+    /// Enable kernel messages on the console before drivers are loaded
     #[arg(long)]
     pub enable_earlycon: bool,
 }
@@ -68,17 +74,17 @@ pub struct DebugArgs {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 #[value(rename_all = "snake_case")]
 pub enum Topology {
-    /// One.
+    /// One
     OneCpu,
-    /// As many as the host has.
+    /// As many as the host has
     MatchHost,
 }
 
-/// How much a guest reveals.
+/// How much of a guest can be seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum DebugLevel {
     /// Nothing: no console, no debugger
     None,
-    /// All
+    /// Everything
     Full,
 }

@@ -6,20 +6,20 @@ use crate::size::Size;
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 
-/// The partition image that is made.
+/// Arguments of `vm create-partition`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  vm create-partition data.img 64M\n  vm create-partition instance.img 10M -t instance\n\nThe size is rounded up to 4096 bytes. A file that is there is not overwritten."
+    after_help = "The size is rounded up to a multiple of 4096 bytes. An existing file is not overwritten.\n\nExamples:\n  vm create-partition data.img 64M\n  vm create-partition instance.img 10M -t instance\n\nSee also: vm-run(1), vm-config.json(5)"
 )]
 pub struct CreatePartitionArgs {
-    /// The file to make
+    /// The file to create
     pub path: PathBuf,
-    /// Its size: bytes, or with K, M, G or T behind the number
+    /// Its size in bytes, or with a suffix K, M, G or T
     pub size: Size,
     /// What the partition is for
     #[arg(short = 't', long = "type", value_enum, default_value = "raw")]
     pub kind: PartitionKind,
-    /// Which manager is asked.
+    /// Which manager to ask.
     #[command(flatten)]
     pub manager: ManagerArgs,
 }
@@ -27,25 +27,25 @@ pub struct CreatePartitionArgs {
 /// What a partition is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum PartitionKind {
-    /// Anything: all zeros
+    /// Any use: all zeros
     Raw,
-    /// What a Microdroid keeps from boot to boot
+    /// Microdroid's instance data, kept between boots
     Instance,
-    /// A Microdroid's encrypted storage
+    /// Microdroid's encrypted storage
     Encryptedstore,
 }
 
-/// The idsig file that is made.
+/// Arguments of `vm create-idsig`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Example:\n  vm create-idsig app.apk app.idsig\n\nA file that fits the APK already is left as it is."
+    after_help = "An idsig file that matches the APK is left unchanged.\n\nExamples:\n  vm create-idsig app.apk app.idsig\n\nSee also: vm-run-app(1)"
 )]
 pub struct CreateIdsigArgs {
     /// The signed APK
     pub apk: PathBuf,
-    /// The idsig file to make or update
+    /// The idsig file to create or update
     pub path: PathBuf,
-    /// Which manager is asked.
+    /// Which manager to ask.
     #[command(flatten)]
     pub manager: ManagerArgs,
 }

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The command line of the tool `vm`. Its manual pages and shell completions are made of [`Cli`].
+//!
+//! Paragraphs of help texts are single lines, since clap wraps them to the terminal. Text below the
+//! options has headings that end in a colon, which become sections of the manual page.
 #![forbid(unsafe_code)]
 
 pub mod app;
@@ -16,18 +19,18 @@ use machines::{ConsoleArgs, InspectArgs, ListArgs, LogsArgs, PauseArgs, StopArgs
 use run::RunArgs;
 use std::path::PathBuf;
 
-/// Runs virtual machines and looks after them.
+/// Run and manage virtual machines
 #[derive(Debug, Parser)]
 #[command(
     name = "vm",
     version,
-    after_help = "Start here:\n  vm info              what this host can do\n  vm run --help        how a VM is described and run\n  vm list              the VMs that run"
+    after_help = "Examples:\n  vm info              show which VM features this host supports\n  vm run --help        describe and run a VM\n  vm list              list running VMs\n\nExit status:\n0 on success, 1 on failure, 2 if the arguments are wrong. `vm run`, `vm run-app` and `vm run-microdroid` exit with the payload's exit code if it reported one.\n\nSee also: vm-run(1), vm-list(1), vm-info(1), vm-config.json(5), virtmgr(8)"
 )]
 pub struct Cli {
-    /// Tell more: which VMM is taken and why, and what the manager does
+    /// Print more detail, including which VMM was chosen and why
     #[arg(short, long, global = true)]
     pub verbose: bool,
-    /// What to do.
+    /// The command.
     #[command(subcommand)]
     pub command: Command,
 }
@@ -39,45 +42,49 @@ pub enum Command {
     Run(Box<RunArgs>),
     /// Run the payload of an APK in a Microdroid VM
     RunApp(Box<RunAppArgs>),
-    /// Run a Microdroid VM with a payload that does nothing
+    /// Run a Microdroid VM with an empty payload
     RunMicrodroid(Box<RunMicrodroidArgs>),
-    /// List the VMs that run
+    /// List running VMs
     #[command(visible_alias = "ps")]
     List(ListArgs),
-    /// Show all that is known about a VM
+    /// Show details of a VM
     Inspect(InspectArgs),
-    /// End VMs
+    /// Stop VMs
     Stop(StopArgs),
-    /// Stop the CPUs of VMs until they are resumed
-    #[command(after_help = "Example:\n  vm suspend demo && vm resume demo\n\nSee also: vm resume")]
+    /// Pause VMs
+    #[command(
+        after_help = "The guest's CPUs stop, and its memory is kept. `vm list` shows the state as \"suspended\".\n\nExamples:\n  vm suspend demo && vm resume demo\n\nSee also: vm-resume(1), vm-stop(1)"
+    )]
     Suspend(PauseArgs),
-    /// Let the CPUs of suspended VMs run on
-    #[command(after_help = "Example:\n  vm resume demo\n\nSee also: vm suspend")]
+    /// Resume paused VMs
+    #[command(
+        after_help = "A VM that its VMM paused after a disk error resumes as well.\n\nExamples:\n  vm resume demo\n\nSee also: vm-suspend(1)"
+    )]
     Resume(PauseArgs),
-    /// Print what a VM's guest has written to its log or console
+    /// Print the log or console output of a VM
     Logs(LogsArgs),
-    /// Attach this terminal to a VM's console
+    /// Attach this terminal to the console of a VM
     Console(ConsoleArgs),
-    /// Show what this host can do for VMs, and why not
+    /// Show which VM features this host supports
     Info(InfoArgs),
-    /// Make an empty partition image
+    /// Create an empty partition image
     CreatePartition(CreatePartitionArgs),
-    /// Make or update the idsig file of an APK
+    /// Create or update the idsig file of an APK
     CreateIdsig(CreateIdsigArgs),
-    /// Ask the manager whether a feature is enabled
+    /// Check whether a feature is enabled
     CheckFeatureEnabled(FeatureArgs),
-    /// Work with early VMs, those that start before /data is mounted
+    /// Work with early VMs, which start before /data is mounted
     Early {
-        /// What to do with them.
+        /// The command.
         #[command(subcommand)]
         command: EarlyCommand,
     },
 }
 
-/// How the host's abilities are shown.
+/// Arguments of `vm info`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  vm info\n  vm info --json | jq .kvm\n\nIt always succeeds: what is not there may not be needed. Each \"no\" says what to do."
+    after_help = "Each \"no\" comes with what to do about it.\n\nExit status:\nThe exit status is always 0: a missing feature is not an error.\n\nExamples:\n  vm info\n  vm info --json | jq .kvm\n\nSee also: vm-check-feature-enabled(1), avf-permissions.json(5), virtmgr(8)"
 )]
 pub struct InfoArgs {
     /// Print JSON
@@ -88,15 +95,15 @@ pub struct InfoArgs {
     pub manager: common::ManagerArgs,
 }
 
-/// Which feature is asked for.
+/// Arguments of `vm check-feature-enabled`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  vm check-feature-enabled VENDOR_MODULES\n  vm check-feature-enabled com.android.kvm.NETWORK && vm run guest.json -n\n\nExit status: 0 if it is enabled, 1 if not, 2 if the manager could not be asked.\nKnown: DICE_CHANGES, LLPVM_CHANGES, MULTI_TENANT, NETWORK, REMOTE_ATTESTATION, VENDOR_MODULES."
+    after_help = "The features are DICE_CHANGES, LLPVM_CHANGES, MULTI_TENANT, NETWORK, REMOTE_ATTESTATION and VENDOR_MODULES.\n\nExit status:\n0 if the feature is enabled, 1 if it is not, 2 if the manager cannot be asked.\n\nExamples:\n  vm check-feature-enabled VENDOR_MODULES\n  vm check-feature-enabled com.android.kvm.NETWORK && vm run guest.json -n\n\nSee also: vm-info(1)"
 )]
 pub struct FeatureArgs {
-    /// The feature; com.android.kvm. before it may be left out
+    /// The feature, with or without the prefix com.android.kvm.
     pub feature: String,
-    /// Ask the manager for early VMs, early_virtmgr
+    /// Ask early_virtmgr, the manager for early VMs
     #[arg(long)]
     pub early: bool,
     /// Which manager to ask.
@@ -104,21 +111,22 @@ pub struct FeatureArgs {
     pub manager: common::ManagerArgs,
 }
 
-/// What can be done with early VMs.
+/// Commands for early VMs.
 #[derive(Debug, Subcommand)]
 pub enum EarlyCommand {
-    /// Check the early VM lists of a system
+    /// Check the early VM lists of a system image
     ///
-    /// Reads every /PARTITION/etc/avf/early_vms*.xml and prints each fault as FILE:LINE: MESSAGE.
-    /// Ends with status 1 if there is one; run it when a system image is built.
-    #[command(after_help = "Example:\n  vm early check --root out/target/product/device")]
+    /// Reads every /PARTITION/etc/avf/early_vms*.xml and prints each fault as FILE:LINE: MESSAGE. Run it when you build a system image.
+    #[command(
+        after_help = "Exit status:\n0 if there are no errors (warnings do not count), 1 if there is one.\n\nExamples:\n  vm early check --root out/target/product/device\n\nSee also: early_vms.xml(5), early_virtmgr(8)"
+    )]
     Check(CheckArgs),
 }
 
-/// What is checked.
+/// Arguments of `vm early check`.
 #[derive(Debug, Args)]
 pub struct CheckArgs {
-    /// The directory that holds the partitions: system, product, vendor ...
+    /// The directory that contains the partitions: system, product, vendor ...
     #[arg(long, value_name = "DIR", env = "VIRTMGR_ROOT", default_value = "/")]
     pub root: PathBuf,
 }
@@ -133,31 +141,60 @@ mod tests {
         Cli::command().debug_assert();
     }
 
+    /// Calls `check` with each command that has no subcommands, its full name and its text below the
+    /// options.
+    fn leaves(command: &clap::Command, path: &str, check: &mut dyn FnMut(&clap::Command, &str)) {
+        let path = format!("{path} {}", command.get_name());
+        assert!(command.get_about().is_some(), "{path}");
+        if command.has_subcommands() {
+            for sub in command.get_subcommands() {
+                leaves(sub, &path, check);
+            }
+        } else {
+            check(command, path.trim_start());
+        }
+    }
+
+    fn below(command: &clap::Command) -> String {
+        command
+            .get_after_long_help()
+            .or(command.get_after_help())
+            .map(ToString::to_string)
+            .unwrap_or_default()
+    }
+
     #[test]
     fn every_command_explains_itself_with_an_example() {
-        fn check(command: &clap::Command, path: &str) {
-            let path = format!("{path} {}", command.get_name());
-            assert!(command.get_about().is_some(), "{path}");
-            if command.has_subcommands() {
-                for sub in command.get_subcommands() {
-                    check(sub, &path);
-                }
-                return;
-            }
-            let text = command
-                .get_after_long_help()
-                .or(command.get_after_help())
-                .map(ToString::to_string)
-                .unwrap_or_default();
-            let call = path.trim_start();
+        leaves(&Cli::command(), "", &mut |command, path| {
+            let text = below(command);
             assert!(
-                text.contains("Example") && text.contains(call),
+                text.contains("Examples:\n") && text.contains(path),
                 "{path}: {text:?}"
             );
             for arg in command.get_arguments() {
                 assert!(arg.get_help().is_some(), "{path} {}", arg.get_id());
             }
-        }
-        check(&Cli::command(), "");
+        });
+    }
+
+    #[test]
+    fn no_help_text_is_wrapped_by_hand() {
+        // Two lines of prose in a row would be wrapped again by a narrow terminal.
+        leaves(&Cli::command(), "", &mut |command, path| {
+            let text = below(command);
+            let is_prose =
+                |line: &str| !line.is_empty() && !line.starts_with(' ') && !line.ends_with(':');
+            let lines: Vec<&str> = text.lines().collect();
+            for pair in lines.windows(2) {
+                assert!(
+                    !(is_prose(pair[0]) && is_prose(pair[1])),
+                    "{path}: {pair:?}"
+                );
+            }
+            // And lines that are not wrapped fit.
+            for line in lines.iter().filter(|line| line.starts_with(' ')) {
+                assert!(line.len() <= 80, "{path}: {line}");
+            }
+        });
     }
 }

@@ -3,10 +3,10 @@
 
 use crate::cli::app::{MicrodroidArgs, RunAppArgs, RunMicrodroidArgs};
 use crate::cli::common::{DebugLevel as Level, Topology};
-use crate::images::{open, partition, update_idsig};
+use crate::images::{NewFiles, open, partition, update_idsig};
 use crate::machines;
-use crate::run::life::{self, Wishes};
-use crate::size::Size;
+use crate::run::life::{self, Request};
+use crate::size::{MemorySize, Size};
 use crate::{earlycon, manager};
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use microdroid::PayloadConfig;
@@ -31,7 +31,7 @@ const ID_LENGTH: usize = 64;
 /// How the instance ids of early VMs begin that their vendor made.
 const EARLY_ID: [u8; 4] = [0xff; 4];
 /// The most that a payload configuration may have.
-const MOST_CONFIG: u64 = 1 << 20;
+const CONFIG_LIMIT: u64 = 1 << 20;
 /// The operating system, and what goes before the version of a generic kernel image.
 const OS: &str = "microdroid";
 const GKI: &str = "microdroid_gki-";
@@ -125,17 +125,22 @@ fn run(
     if verbose {
         manager::tell_vmm();
     }
-    let wishes = Wishes {
+    let request = Request {
         name,
         program: &program,
         early: args.early,
         debug: &args.debug,
         verbose,
     };
-    life::run(&wishes, |manager| {
-        fill(&mut app, files, args, manager)?;
+    let mut new = NewFiles::default();
+    let result = life::run(&request, |manager| {
+        fill(&mut app, files, args, manager, &mut new)?;
         Ok(VirtualMachineConfig::AppConfig(app))
-    })
+    });
+    if result.is_err() {
+        new.remove_unused();
+    }
+    result
 }
 
 /// The payload that the options name, and the further APKs that it has.
@@ -162,7 +167,7 @@ fn payload(args: &RunAppArgs) -> Result<(Payload, Vec<PathBuf>)> {
 fn extras_in_config(apk: &Path, path: &str) -> Result<Vec<PathBuf>> {
     let what = || format!("{path} in {}", apk.display());
     let mut json = Vec::new();
-    extract(&open(apk)?, path, MOST_CONFIG, &mut json).with_context(what)?;
+    extract(&open(apk)?, path, CONFIG_LIMIT, &mut json).with_context(what)?;
     let config = PayloadConfig::parse(&json).with_context(what)?;
     let root = machines::root();
     Ok(config
@@ -175,11 +180,7 @@ fn extras_in_config(apk: &Path, path: &str) -> Result<Vec<PathBuf>> {
 /// What the options say of the VM, without what the manager has to make.
 fn settings(args: &MicrodroidArgs) -> Result<VirtualMachineAppConfig> {
     let machine = &args.machine;
-    let memory = machine.memory.unwrap_or(0);
-    ensure!(
-        memory > 0 || machine.memory.is_none(),
-        "--mem: {memory} MiB; give at least 1, or leave it out for the guest's default"
-    );
+    let memory = machine.memory.map_or(0, MemorySize::mib);
     ensure!(
         args.debug.gdb.is_none() || args.level == Level::Full,
         "--gdb needs --debug full"
@@ -193,7 +194,7 @@ fn settings(args: &MicrodroidArgs) -> Result<VirtualMachineAppConfig> {
             Level::None => DebugLevel::NONE,
             Level::Full => DebugLevel::FULL,
         },
-        memoryMib: i32::try_from(memory).context("--mem")?,
+        memoryMib: i32::try_from(memory).context("cannot use --mem")?,
         cpuTopology: match machine.cpu_topology {
             Some(Topology::MatchHost) => CpuTopology::MATCH_HOST,
             Some(Topology::OneCpu) | None => CpuTopology::ONE_CPU,
@@ -235,21 +236,29 @@ fn fill(
     files: &Files<'_>,
     args: &MicrodroidArgs,
     manager: &Manager,
+    new: &mut NewFiles,
 ) -> Result<()> {
     app.apk = Some(fd(open(files.apk)?));
-    app.idsig = Some(fd(update_idsig(manager, files.apk, files.idsig)?));
-    for (apk, idsig) in &files.extras {
-        app.extraIdsigs.push(fd(update_idsig(manager, apk, idsig)?));
+    let mut idsig = |apk: &Path, idsig: &Path| {
+        new.make(idsig, || update_idsig(manager, apk, idsig))
+            .map(fd)
+    };
+    app.idsig = Some(idsig(files.apk, files.idsig)?);
+    for (apk, path) in &files.extras {
+        app.extraIdsigs.push(idsig(apk, path)?);
     }
+    let mut image = |path: &Path, size, kind| {
+        new.make(path, || partition(manager, path, size, kind))
+            .map(fd)
+    };
     let kind = PartitionType::ANDROID_VM_INSTANCE;
-    let instance = partition(manager, files.instance, INSTANCE_SIZE, kind)?;
-    app.instanceImage = Some(fd(instance));
+    app.instanceImage = Some(image(files.instance, INSTANCE_SIZE, kind)?);
     if let Some(storage) = &args.storage {
         let kind = PartitionType::ENCRYPTEDSTORE;
-        let storage = partition(manager, storage, args.storage_size, kind)?;
-        app.encryptedStorageImage = Some(fd(storage));
+        app.encryptedStorageImage = Some(image(storage, args.storage_size, kind)?);
     }
-    app.instanceId = instance_id(manager, files.instance_id, args.early)?;
+    let path = files.instance_id;
+    app.instanceId = new.make(path, || instance_id(manager, path, args.early))?;
     Ok(())
 }
 
@@ -284,7 +293,11 @@ fn instance_id(manager: &Manager, path: &Path, early: bool) -> Result<[u8; ID_LE
         .mode(0o600)
         .open(path)
         .with_context(what)?;
-    file.write_all(&id).with_context(what)?;
+    if let Err(e) = file.write_all(&id) {
+        // Half an id is of no use.
+        let _ = fs::remove_file(path);
+        return Err(e).with_context(what);
+    }
     Ok(id)
 }
 

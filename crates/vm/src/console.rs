@@ -2,15 +2,16 @@
 //! `vm console`: this terminal at a VM's console.
 
 use crate::cli::machines::ConsoleArgs;
-use crate::machines::{self, Machine, only_one_with_console, printable, select};
-use crate::out;
-use crate::signals::ENDING;
+use crate::machines::{self, Machine, only_one_with_console, select};
+use crate::out::{self, Reader};
+use crate::signals::ending;
 use crate::terminal::{RawTerminal, until_escape};
 use anyhow::{Context, Result, anyhow, bail, ensure};
+use host::printable;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{FileType, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
@@ -79,14 +80,14 @@ fn open(machine: &Machine) -> Result<OwnedFd> {
     ensure!(
         FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice
             && (stat.st_uid == machine.uid || stat.st_uid == 0),
-        "the console {shown} of VM {title} is no terminal of its user"
+        "the console {shown} of VM {title} is not a terminal of its user"
     );
     let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let device = rustix::fs::open(path, flags, Mode::empty())
         .with_context(|| format!("open the console {shown} of VM {title}"))?;
     ensure!(
         rustix::termios::isatty(&device),
-        "the console {shown} of VM {title} is no terminal"
+        "the console {shown} of VM {title} is not a terminal"
     );
     // Two readers would each get a part.
     match rustix::fs::flock(&device, FlockOperation::NonBlockingLockExclusive) {
@@ -99,7 +100,6 @@ fn open(machine: &Machine) -> Result<OwnedFd> {
 /// Copies both ways until something ends.
 fn attach(device: &OwnedFd, signals: &Signals) -> Result<End> {
     let stdin = std::io::stdin();
-    let mut stdout = std::io::stdout().lock();
     let mut chunk = [0_u8; 4096];
     let mut has_keys = true;
     loop {
@@ -125,10 +125,7 @@ fn attach(device: &OwnedFd, signals: &Signals) -> Result<End> {
                 // The other end of a pseudo-terminal is closed.
                 Ok(0) | Err(Errno::IO) => return Ok(End::Gone),
                 Ok(count) => {
-                    let copied = stdout
-                        .write_all(&chunk[..count])
-                        .and_then(|()| stdout.flush());
-                    if copied.is_err() {
+                    if out::print_bytes(&chunk[..count])? == Reader::Gone {
                         return Ok(End::Unread);
                     }
                 }
@@ -172,7 +169,7 @@ impl Signals {
         let what = "catch signals";
         let (caught, sender) = UnixStream::pair().context(what)?;
         let number = Arc::new(AtomicUsize::new(0));
-        for signal in ENDING {
+        for signal in ending() {
             let which = usize::try_from(signal).context(what)?;
             // What is registered first is done first: the number is there when the byte is.
             signal_hook::flag::register_usize(signal, Arc::clone(&number), which).context(what)?;

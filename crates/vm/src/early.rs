@@ -2,8 +2,10 @@
 //! `vm early check`: every list of a system at once.
 
 use crate::cli::CheckArgs;
+use crate::out;
 use crate::paint::Paint;
 use anyhow::{Context, Result, ensure};
+use host::printable;
 use std::process::ExitCode;
 
 /// Checks the lists. The faults are the result, so they go to standard output.
@@ -14,22 +16,26 @@ pub(crate) fn check(args: &CheckArgs) -> Result<ExitCode> {
     let report = early_vms::check_all(&args.root);
     let paint = Paint::stdout();
     let mut errors = 0;
+    let mut text = String::new();
     for fault in &report.faults {
         let place = format!("{}:{}:", fault.location.file.display(), fault.location.line);
+        let (place, message) = (printable(&place), printable(&fault.message));
         if fault.warning {
-            println!("{} warning: {}", paint.odd(place), fault.message);
+            text += &format!("{} warning: {message}\n", paint.odd(place));
         } else {
             errors += 1;
-            println!("{} {}", paint.bad(place), fault.message);
+            text += &format!("{} {message}\n", paint.bad(place));
         }
     }
-    eprintln!(
-        "{root}: {}, {}, {}, {}",
-        counted(report.files, "list"),
-        counted(report.vms.len(), "usable VM"),
-        counted(errors, "error"),
-        counted(report.faults.len() - errors, "warning")
-    );
+    out::print(&text)?;
+    out::tell(&format!(
+        "{}: {}, {}, {}, {}",
+        printable(&root.to_string()),
+        count(report.files, "list"),
+        count(report.vms.len(), "usable VM"),
+        count(errors, "error"),
+        count(report.faults.len() - errors, "warning")
+    ));
     Ok(if report.is_good() {
         ExitCode::SUCCESS
     } else {
@@ -37,20 +43,8 @@ pub(crate) fn check(args: &CheckArgs) -> Result<ExitCode> {
     })
 }
 
-/// `1 list`, `2 lists`.
-fn counted(count: usize, noun: &str) -> String {
-    let ending = if count == 1 { "" } else { "s" };
-    format!("{count} {noun}{ending}")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn one_is_not_many() {
-        assert_eq!(counted(1, "usable VM"), "1 usable VM");
-        assert_eq!(counted(0, "error"), "0 errors");
-        assert_eq!(counted(2, "list"), "2 lists");
-    }
+/// A number of things: `1 list`, `2 lists`.
+fn count(number: usize, thing: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {thing}{plural}")
 }

@@ -28,7 +28,7 @@ pub(crate) fn check(args: &FeatureArgs) -> Result<ExitCode> {
         Ok(true) => Ok(ExitCode::SUCCESS),
         Ok(false) => Ok(ExitCode::FAILURE),
         Err(e) => {
-            crate::print_error(&e);
+            out::tell_error(&e);
             Ok(ExitCode::from(2))
         }
     }
@@ -47,7 +47,7 @@ fn ask(args: &FeatureArgs) -> Result<bool> {
     if !KNOWN.contains(&&*name) {
         let names: Vec<&str> = KNOWN.iter().map(|name| short(name)).collect();
         out::tell(&format!(
-            "{name} is no feature of this version; known: {}",
+            "{name} is not a feature that this version knows; it knows {}",
             names.join(", ")
         ));
     }

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-//! `vm inspect`: all that is known about a VM.
+//! `vm inspect`: the details of a VM.
 
 use crate::cli::machines::InspectArgs;
 use crate::list::{age, coloured};
-use crate::machines::{self, Machine, Process, Status, printable, select};
+use crate::machines::{self, Machine, Process, Status, select};
 use crate::out;
 use crate::paint::Paint;
 use crate::size::Size;
 use crate::users;
 use anyhow::Result;
+use host::printable;
 use log_file::{CONSOLE, LOG, old};
 use serde::Serialize;
 use std::fmt::Write;
@@ -16,7 +17,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-/// All that is known about a VM.
+/// The details of a VM, as printed in JSON.
 #[derive(Debug, Serialize)]
 struct Details {
     cid: u32,
@@ -133,12 +134,12 @@ fn text(details: &Details, paint: Paint) -> String {
         let _ = writeln!(text, "{title:>10}  {value}");
     };
     let name = details.name.as_deref().map_or("-".into(), printable);
-    line("name", name);
+    line("name", name.into_owned());
     let kind = if details.early { " (early VM)" } else { "" };
     line("CID", format!("{}{kind}", details.cid));
     line("state", coloured(&details.state, paint));
     line("user", format!("{} ({})", details.user, details.uid));
-    line("directory", details.directory.clone());
+    line("directory", printable(&details.directory).into_owned());
     line(
         "console",
         match &details.console {

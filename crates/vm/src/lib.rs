@@ -3,26 +3,29 @@
 //!
 //! * The command line is in the crate `vm-cli`.
 //! * `run` runs a VM that a file describes, `app` one that runs an APK's payload; both by `run::life`.
-//! * `machines` finds the VMs that run; `list`, `inspect`, `pause`, `logs` and `console` work on them.
+//! * `machines` finds the VMs that run; `list`, `inspect`, `control`, `logs` and `console` work on them.
 //! * `images` and `feature` ask a manager for a file or an answer, `info` looks at the host, `early`
 //!   checks the lists of early VMs.
 #![forbid(unsafe_code)]
+#![cfg_attr(not(test), warn(clippy::print_stdout, clippy::print_stderr))]
 
 mod app;
 mod console;
+mod control;
 mod early;
 mod earlycon;
 mod feature;
+mod harmless;
 mod images;
 mod info;
 mod inspect;
+mod limits;
 mod list;
 mod logs;
 mod machines;
 mod manager;
 mod out;
 mod paint;
-mod pause;
 mod pipes;
 mod run;
 mod signals;
@@ -35,12 +38,16 @@ use std::process::ExitCode;
 use vm_cli as cli;
 use vm_cli::{Cli, Command, EarlyCommand, size};
 
-/// The whole program. What went wrong is told on standard error; then the exit status is 1.
+/// The whole program. Errors go to standard error; the exit status is 1 then.
 #[must_use]
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    limits::prepare();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(e) => return usage(&e),
+    };
     if let Err(error) = host::root() {
-        print_error(&error.into());
+        out::tell_error(&error.into());
         return ExitCode::FAILURE;
     }
     let done = match &cli.command {
@@ -49,9 +56,9 @@ pub fn main() -> ExitCode {
         Command::RunMicrodroid(args) => app::run_microdroid(args, cli.verbose),
         Command::List(args) => list::list(args),
         Command::Inspect(args) => inspect::inspect(args),
-        Command::Stop(args) => pause::stop(args),
-        Command::Suspend(args) => pause::suspend(args),
-        Command::Resume(args) => pause::resume(args),
+        Command::Stop(args) => control::stop(args),
+        Command::Suspend(args) => control::suspend(args),
+        Command::Resume(args) => control::resume(args),
         Command::Logs(args) => logs::logs(args),
         Command::Console(args) => console::console(args),
         Command::Info(args) => info::info(args),
@@ -63,15 +70,40 @@ pub fn main() -> ExitCode {
         } => early::check(args),
     };
     done.unwrap_or_else(|error| {
-        print_error(&error);
+        out::tell_error(&error);
         ExitCode::FAILURE
     })
 }
 
-/// Tells an error with its causes.
-fn print_error(error: &anyhow::Error) {
-    let paint = paint::Paint::stderr();
-    out::tell(&format!("{} {error:#}", paint.bad("error:")));
+/// Prints a help text, the version, or what is wrong with the arguments.
+fn usage(error: &clap::Error) -> ExitCode {
+    let text = error.render();
+    if error.use_stderr() {
+        // It quotes the arguments.
+        let lines: Vec<_> = text.to_string().lines().map(quoted).collect();
+        out::tell(&lines.join("\n"));
+        return ExitCode::from(2);
+    }
+    let text = if paint::Paint::stdout().is_on() {
+        text.ansi().to_string()
+    } else {
+        text.to_string()
+    };
+    match out::print(&text) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            out::tell_error(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn quoted(line: &str) -> String {
+    let line = host::printable(line);
+    match line.strip_prefix("error:") {
+        Some(rest) => format!("{}{rest}", paint::Paint::stderr().bad("error:")),
+        None => line.into_owned(),
+    }
 }
 
 /// The exit status of a program that a signal ended, as shells count it.

@@ -2,12 +2,13 @@
 //! `vm list`: the VMs that run.
 
 use crate::cli::machines::ListArgs;
-use crate::machines::{self, Machine, Status, Usage, printable};
+use crate::machines::{self, Machine, Status, Usage};
 use crate::out;
 use crate::paint::Paint;
 use crate::table::{Align, Table};
 use crate::users;
 use anyhow::Result;
+use host::printable;
 use serde::Serialize;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -97,15 +98,16 @@ fn table(found: &[(&Machine, Status)], paint: Paint) -> String {
     for (machine, status) in found {
         let usage = usage(machine);
         let known = |text: Option<String>| text.unwrap_or_else(|| UNKNOWN.to_owned());
+        let safe = |text: Option<&str>| known(text.map(|text| printable(text).into_owned()));
         table.row(vec![
             machine.cid.to_string(),
-            known(machine.name().map(printable)),
+            safe(machine.name()),
             status.to_string(),
             known(usage.as_ref().map(|(_, usage)| age(usage.age))),
             known(usage.as_ref().map(|(_, usage)| usage.resident.to_string())),
             known(usage.as_ref().map(|(pid, _)| pid.to_string())),
             users::name(machine.uid),
-            known(machine.console.as_deref().map(printable)),
+            safe(machine.console.as_deref()),
         ]);
     }
     table.render(|column, cell| {

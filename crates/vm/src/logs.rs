@@ -2,15 +2,16 @@
 //! `vm logs`: what a guest has written, as far as it is kept, and what it goes on to write.
 
 use crate::cli::machines::LogsArgs;
+use crate::harmless::Harmless;
 use crate::machines::{self, Machine, Process, select};
-use crate::out;
+use crate::out::{self, Reader};
 use anyhow::{Context, Result};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use std::fs::File;
-use std::io::{self, ErrorKind, IsTerminal, Read, Write};
+use std::io::{self, ErrorKind, IsTerminal, Read};
 use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
@@ -38,9 +39,9 @@ pub(crate) fn logs(args: &LogsArgs) -> Result<ExitCode> {
         None => &kept,
     };
     let mut stdout = Shown::new();
-    let went_on = write(&mut stdout, shown)?;
+    let reader = stdout.write(shown)?;
     match watch {
-        Some(watch) if went_on => follow(&mut follower, &watch, &mut stdout)?,
+        Some(watch) if reader == Reader::Present => follow(&mut follower, &watch, &mut stdout)?,
         None if kept.is_empty() => hint(machine, args.console),
         _ => {}
     }
@@ -62,64 +63,31 @@ fn hint(machine: &Machine, console: bool) {
     }
 }
 
-/// Standard output. A guest must not write control sequences to someone's terminal, so there they are
-/// shown as `cat -v` does; a file or a pipe gets the guest's own bytes.
-struct Shown {
-    out: io::StdoutLock<'static>,
-    is_terminal: bool,
-}
+/// Standard output. A terminal gets harmless text, a file or a pipe the guest's own bytes.
+struct Shown(Option<Harmless>);
 
 impl Shown {
     fn new() -> Self {
-        let out = io::stdout().lock();
-        Self {
-            is_terminal: out.is_terminal(),
-            out,
+        Self(io::stdout().is_terminal().then(Harmless::default))
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<Reader> {
+        match &mut self.0 {
+            Some(harmless) => out::print_bytes(harmless.show(bytes).as_bytes()),
+            None => out::print_bytes(bytes),
         }
     }
 }
 
-impl Write for Shown {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.is_terminal {
-            self.out.write_all(&harmless(bytes))?;
-            return Ok(bytes.len());
-        }
-        self.out.write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.out.flush()
-    }
-}
-
-/// `bytes` with a caret and a letter in the place of each control character but tab and line breaks.
-fn harmless(bytes: &[u8]) -> Vec<u8> {
-    let mut shown = Vec::with_capacity(bytes.len());
-    for byte in bytes {
-        match byte {
-            b'\t' | b'\n' | b'\r' => shown.push(*byte),
-            0..=31 | 127 => shown.extend([b'^', byte ^ 64]),
-            _ => shown.push(*byte),
-        }
-    }
-    shown
-}
-
-/// Writes to standard output; false if no one reads any more.
-fn write(out: &mut impl Write, bytes: &[u8]) -> Result<bool> {
-    match out.write_all(bytes).and_then(|()| out.flush()) {
-        Ok(()) => Ok(true),
-        Err(e) if e.kind() == ErrorKind::BrokenPipe => Ok(false),
-        Err(e) => Err(e).context("write to standard output"),
-    }
-}
-
-/// Prints what comes until the VM is gone.
-fn follow(follower: &mut Follower, watch: &Watch, out: &mut impl Write) -> Result<()> {
+/// Prints what comes until the VM is gone, or nobody reads it any more.
+fn follow(follower: &mut Follower, watch: &Watch, stdout: &mut Shown) -> Result<()> {
     loop {
-        let lives = watch.wait()?;
-        if !write(out, &follower.more()?)? || !lives {
+        let change = watch.wait()?;
+        if change == Change::Unread {
+            return Ok(());
+        }
+        let reader = stdout.write(&follower.more()?)?;
+        if reader == Reader::Gone || change == Change::Gone {
             return Ok(());
         }
     }
@@ -192,7 +160,7 @@ fn open(path: &Path) -> Result<Option<File>> {
     match log_file::open(path) {
         Ok(file) => Ok(Some(file)),
         Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
-        Err(e) => Err(e).with_context(|| format!("open {}", path.display())),
+        Err(e) => Err(e).with_context(|| format!("cannot open {}", path.display())),
     }
 }
 
@@ -200,8 +168,19 @@ fn read(file: &mut File, bytes: &mut Vec<u8>) -> Result<()> {
     // A file of this length is begun anew by then; a longer one is none that a manager wrote.
     file.take(2 * log_file::FULL)
         .read_to_end(bytes)
-        .context("read the log")?;
+        .context("cannot read the log")?;
     Ok(())
+}
+
+/// What a wait ended with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Change {
+    /// Something may have been written.
+    Written,
+    /// The VM is gone.
+    Gone,
+    /// Nobody reads standard output any more.
+    Unread,
 }
 
 /// Tells that a VM's directory has changed, and when the VM is gone.
@@ -216,7 +195,7 @@ struct Watch {
 impl Watch {
     fn new(machine: &Machine) -> Result<Self> {
         let directory = &machine.directory;
-        let failed = || format!("watch {}", directory.display());
+        let failed = || format!("cannot watch {}", directory.display());
         let inotify =
             inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).with_context(failed)?;
         let inside = WatchFlags::MODIFY | WatchFlags::CREATE | WatchFlags::MOVED_TO;
@@ -240,20 +219,28 @@ impl Watch {
         })
     }
 
-    /// Waits for a change; false if the VM is gone.
-    fn wait(&self) -> Result<bool> {
-        let mut fds = vec![PollFd::new(&self.inotify, PollFlags::IN)];
-        match &self.manager {
-            Some(manager) => fds.push(PollFd::new(manager, PollFlags::IN)),
-            None => return Ok(false),
-        }
+    /// Waits for a change.
+    fn wait(&self) -> Result<Change> {
+        let Some(manager) = &self.manager else {
+            return Ok(Change::Gone);
+        };
+        let stdout = out::stdout();
+        let mut fds = [
+            PollFd::new(&self.inotify, PollFlags::IN),
+            PollFd::new(manager, PollFlags::IN),
+            // No events are asked for: what comes is that the reader has gone.
+            PollFd::new(&stdout, PollFlags::empty()),
+        ];
         match poll(&mut fds, None) {
             Ok(_) => {}
-            Err(Errno::INTR) => return Ok(true),
-            Err(e) => return Err(e).context("wait for the VM"),
+            Err(Errno::INTR) => return Ok(Change::Written),
+            Err(e) => return Err(e).context("cannot wait for the VM"),
+        }
+        if fds[2].revents().intersects(PollFlags::ERR | PollFlags::HUP) {
+            return Ok(Change::Unread);
         }
         if !fds[1].revents().is_empty() {
-            return Ok(false);
+            return Ok(Change::Gone);
         }
         let mut space = [MaybeUninit::uninit(); 4096];
         let mut events = inotify::Reader::new(&self.inotify, &mut space);
@@ -266,12 +253,12 @@ impl Watch {
                             .file_name()
                             .is_some_and(|name| name.to_bytes() == self.name) =>
                 {
-                    return Ok(false);
+                    return Ok(Change::Gone);
                 }
                 Ok(_) => {}
-                Err(Errno::AGAIN) => return Ok(true),
+                Err(Errno::AGAIN) => return Ok(Change::Written),
                 Err(Errno::INTR) => {}
-                Err(e) => return Err(e).context("read what has changed"),
+                Err(e) => return Err(e).context("cannot read what has changed"),
             }
         }
     }
@@ -281,14 +268,6 @@ impl Watch {
 mod tests {
     use super::*;
     use log_file::{FULL, LogFile};
-
-    #[test]
-    fn control_sequences_do_not_reach_a_terminal() {
-        assert_eq!(
-            harmless("a\x1b[2J\x07\x7f\tb\r\nc\u{e9}".as_bytes()),
-            "a^[[2J^G^?\tb\r\nc\u{e9}".as_bytes()
-        );
-    }
 
     #[test]
     fn the_last_lines() {

@@ -19,6 +19,11 @@ impl Paint {
         Self(std::io::stderr().is_terminal() && wanted())
     }
 
+    /// Whether text is coloured at all.
+    pub(crate) fn is_on(self) -> bool {
+        self.0
+    }
+
     /// What is as it should be: green.
     pub(crate) fn good(self, text: impl Display) -> String {
         self.with("32", text)
@@ -53,7 +58,7 @@ pub(crate) fn can_draw() -> bool {
     std::env::var_os("TERM").is_none_or(|term| term != "dumb")
 }
 
-/// The user's wish: <https://no-color.org>, and terminals that can do nothing.
+/// Whether the user wants colours: <https://no-color.org>, and whether the terminal has them.
 fn wanted() -> bool {
     std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()) && can_draw()
 }

@@ -3,15 +3,35 @@
 
 use crate::terminal::RawTerminal;
 use anyhow::{Context, Result};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGPIPE, SIGQUIT, SIGTERM};
 use signal_hook::iterator::{Handle, Signals};
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use vmclient::HangUp;
 
-/// The signals.
-pub(crate) const ENDING: [i32; 4] = [SIGHUP, SIGINT, SIGQUIT, SIGTERM];
+/// The signals that end a program.
+const ENDING: [i32; 4] = [SIGHUP, SIGINT, SIGQUIT, SIGTERM];
+
+/// Those of the signals that end a program that were not ignored when this one started: `nohup` and
+/// shells that run a job in the background ignore some, and that is meant.
+pub(crate) fn ending() -> Vec<i32> {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = ignored(&status);
+    ENDING
+        .into_iter()
+        .filter(|signal| ignored & (1 << (signal - 1)) == 0)
+        .collect()
+}
+
+/// The set of ignored signals in the text of `/proc/PID/status`; see proc_pid_status(5).
+fn ignored(status: &str) -> u64 {
+    status
+        .lines()
+        .find_map(|line| line.strip_prefix("SigIgn:"))
+        .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+        .unwrap_or(0)
+}
 
 /// What the signals have to do with a VM: the first has its manager end it, the second ends this
 /// program as if nobody had cared.
@@ -24,13 +44,20 @@ pub(crate) struct Interrupt {
 
 #[derive(Debug, Default)]
 struct State {
-    /// The signal that came; 0 is none.
+    /// The signal that was received; 0 for none.
     caught: AtomicI32,
     hang_up: Mutex<Option<HangUp>>,
     terminal: Mutex<Option<Arc<RawTerminal>>>,
 }
 
 impl State {
+    /// Notes why the VM is ended; false if it is being ended already.
+    fn begin(&self, signal: i32) -> bool {
+        self.caught
+            .compare_exchange(0, signal, Ordering::SeqCst, Ordering::SeqCst)
+            .is_ok()
+    }
+
     fn leave_terminal(&self) {
         let terminal = self.terminal.lock();
         if let Some(terminal) = &*terminal.unwrap_or_else(PoisonError::into_inner) {
@@ -46,13 +73,28 @@ impl State {
     }
 }
 
+/// Ends the VM because nobody reads its output.
+#[derive(Debug, Clone)]
+pub(crate) struct BrokenPipe(Arc<State>);
+
+impl BrokenPipe {
+    /// Ends the VM as SIGPIPE would end this program; false if it is being ended already.
+    pub(crate) fn end(&self) -> bool {
+        let is_first = self.0.begin(SIGPIPE);
+        if is_first {
+            self.0.hang_up();
+        }
+        is_first
+    }
+}
+
 impl Interrupt {
     /// Catches the signals. `first` is called when the first comes, on another thread.
     ///
     /// # Errors
     /// If they cannot be caught.
     pub(crate) fn catch(first: impl Fn() + Send + 'static) -> Result<Self> {
-        let mut signals = Signals::new(ENDING).context("catch signals")?;
+        let mut signals = Signals::new(ending()).context("cannot catch signals")?;
         let handle = signals.handle();
         let state = Arc::new(State::default());
         let seen = Arc::clone(&state);
@@ -60,11 +102,7 @@ impl Interrupt {
             .name("signals".to_owned())
             .spawn(move || {
                 for signal in signals.forever() {
-                    let is_first = seen
-                        .caught
-                        .compare_exchange(0, signal, Ordering::SeqCst, Ordering::SeqCst)
-                        .is_ok();
-                    if is_first {
+                    if seen.begin(signal) {
                         // At once: a second signal may follow.
                         seen.leave_terminal();
                         first();
@@ -75,7 +113,7 @@ impl Interrupt {
                     }
                 }
             })
-            .context("start a thread for signals")?;
+            .context("cannot start a thread for signals")?;
         Ok(Self {
             state,
             handle,
@@ -107,6 +145,11 @@ impl Interrupt {
         }
     }
 
+    /// What ends the VM when nobody reads its output any more.
+    pub(crate) fn broken_pipe(&self) -> BrokenPipe {
+        BrokenPipe(Arc::clone(&self.state))
+    }
+
     /// The signal that came.
     pub(crate) fn caught(&self) -> Option<i32> {
         Some(self.state.caught.load(Ordering::SeqCst)).filter(|signal| *signal != 0)
@@ -120,5 +163,18 @@ impl Drop for Interrupt {
             // A panic there was reported by the panic hook; nothing is left to be done.
             let _ = thread.join();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ignored_signals_are_read_from_the_right_line() {
+        let status = "SigBlk:\t0000000000000001\nSigIgn:\t0000000000001003\nSigCgt:\t0\n";
+        assert_eq!(ignored(status), 0x1003);
+        assert_eq!(ignored("SigIgn:\tx\n"), 0);
+        assert_eq!(ignored(""), 0);
     }
 }

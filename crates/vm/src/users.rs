@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Names of users, from the file of passwd(5). Users of other sources have
-//! their number as name: this program may be static, and then cannot load what would know them.
+//! Names of users, from the file of passwd(5). A user that another source knows is shown by number:
+//! a static program cannot load the libraries that ask such sources.
 
 use std::fs;
 
@@ -9,6 +9,7 @@ pub(crate) fn name(uid: u32) -> String {
     fs::read_to_string("/etc/passwd")
         .ok()
         .and_then(|text| find(&text, uid))
+        .map(|name| host::printable(&name).into_owned())
         .unwrap_or_else(|| uid.to_string())
 }
 

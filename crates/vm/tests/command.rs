@@ -47,7 +47,10 @@ fn a_faulty_description_is_refused_with_its_place() {
     for (text, part) in [
         ("{\n  \"kernel\": \"kernel\",\n}", "guest.json:3:"),
         ("{ \"kernal\": \"kernel\" }", "`kernel`"),
-        (r#"{ "kernel": "kernel" }"#, "platform_version"),
+        (
+            r#"{ "kernel": "kernel", "platform_version": "x" }"#,
+            "platform_version",
+        ),
         (
             r#"{ "kernel": "absent", "platform_version": "~1.0" }"#,
             "absent",
@@ -66,9 +69,8 @@ fn a_faulty_description_is_refused_with_its_place() {
 #[test]
 fn options_are_checked_before_a_manager_is_started() {
     for (args, part) in [
-        (&["-m", "0"][..], "--mem: memory_mib is 0"),
         (
-            &["--console-in", "/nonexistent/in"],
+            &["--console-in", "/nonexistent/in"][..],
             "--console-in /nonexistent/in",
         ),
         (&["--console", "/nonexistent/out"], "/nonexistent/out"),
@@ -76,6 +78,23 @@ fn options_are_checked_before_a_manager_is_started() {
         let (code, _, stderr) = run(GOOD, &[args, &["--manager", "/nonexistent"]].concat());
         assert_eq!(code, 1, "{args:?}");
         assert!(stderr.contains(part), "{args:?}: {stderr}");
+    }
+    for (size, part) in [
+        ("0", "it is 0"),
+        ("2X", "for example 2G"),
+        ("-1", "negative"),
+    ] {
+        let (code, _, stderr) = run(GOOD, &["-m", size]);
+        assert_eq!(code, 2, "{size}");
+        assert!(stderr.contains(part), "{size}: {stderr}");
+    }
+    // With a suffix it is taken: what fails comes after it.
+    for size in ["2G", "1.5G", "512M", "512"] {
+        let (code, _, stderr) = run(GOOD, &["-m", size, "--manager", "/nonexistent"]);
+        assert!(
+            code == 1 && stderr.contains("/nonexistent"),
+            "{size}: {stderr}"
+        );
     }
     let (code, _, stderr) = run(GOOD, &["--cpu-topology", "many"]);
     assert_eq!(code, 2);

@@ -3,72 +3,10 @@
 //! whose manager is this test.
 #![allow(clippy::unwrap_used, reason = "what a test sets up must be there")]
 
-use assert_cmd::Command;
+mod place;
+
+use place::Place;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
-use tempfile::TempDir;
-
-/// A place with the tool and without any other program, and a root directory.
-struct Place {
-    directory: TempDir,
-}
-
-impl Place {
-    fn new() -> Self {
-        let exe = env!("CARGO_BIN_EXE_vm");
-        let parent = PathBuf::from(exe).parent().unwrap().to_owned();
-        // Beside the tool itself there may be managers. A link costs nothing.
-        let directory = tempfile::Builder::new().tempdir_in(parent).unwrap();
-        fs::hard_link(exe, directory.path().join("vm")).unwrap();
-        fs::create_dir_all(directory.path().join("root/mnt/vm/early")).unwrap();
-        Self { directory }
-    }
-
-    /// A place that has a manager for early VMs only, which is never started.
-    fn early() -> Self {
-        let place = Self::new();
-        let manager = place.directory.path().join("early_virtmgr");
-        fs::write(&manager, "#!/bin/false\n").unwrap();
-        fs::set_permissions(&manager, fs::Permissions::from_mode(0o755)).unwrap();
-        place
-    }
-
-    /// A VM that was created and not started.
-    fn vm(&self, cid: u32, name: &str, more: &str) -> PathBuf {
-        let vms = self.directory.path().join("root/mnt/vm/early");
-        let directory = vms.join(cid.to_string());
-        fs::create_dir(&directory).unwrap();
-        let me = std::process::id();
-        let stat = fs::read_to_string("/proc/self/stat").unwrap();
-        let (_, fields) = stat.rsplit_once(')').unwrap();
-        let start = fields.split_whitespace().nth(19).unwrap();
-        let note = format!("name {name}\nclient {me}\nmanager {me} {start}\n{more}");
-        fs::write(directory.join("owner"), note).unwrap();
-        directory
-    }
-
-    /// Runs the tool: exit status, standard output, standard error.
-    fn run(&self, args: &[&str]) -> (i32, String, String) {
-        let output = Command::new(self.directory.path().join("vm"))
-            .args(args)
-            .env("VIRTMGR_ROOT", self.directory.path().join("root"))
-            .env("PATH", "/nonexistent")
-            .output()
-            .unwrap();
-        (
-            output.status.code().unwrap(),
-            String::from_utf8(output.stdout).unwrap(),
-            String::from_utf8(output.stderr).unwrap(),
-        )
-    }
-
-    fn error(&self, args: &[&str]) -> String {
-        let (code, _, error) = self.run(args);
-        assert_eq!(code, 1, "{args:?}: {error}");
-        error
-    }
-}
 
 #[test]
 fn a_missing_manager_is_said_with_where_it_was_looked_for() {
@@ -110,7 +48,7 @@ fn early_vms_are_listed_where_there_is_no_other_manager() {
 
     place.vm(142, "b\u{1b}[31m", "");
     place.vm(120, "a long name", "console /dev/pts/999\nfuture line\n");
-    fs::create_dir(place.directory.path().join("root/mnt/vm/early/130")).unwrap();
+    fs::create_dir(place.root().join("mnt/vm/early/130")).unwrap();
     let (_, stdout, _) = place.run(&["list"]);
     let lines: Vec<&str> = stdout.lines().collect();
     assert_eq!(lines.len(), 3, "{stdout}");
@@ -151,7 +89,7 @@ fn what_cannot_be_done_with_a_vm_is_said() {
     // A client may name anything as its console; only a terminal is opened as one.
     let error = place.error(&["console"]);
     assert!(
-        error.contains("/dev/null") && error.contains("no terminal"),
+        error.contains("/dev/null") && error.contains("not a terminal"),
         "{error}"
     );
     let (code, stdout, stderr) = place.run(&["logs", "142"]);
@@ -187,7 +125,7 @@ fn faulty_arguments_are_explained() {
 #[test]
 fn a_console_needs_a_terminal_only_to_be_attached() {
     let place = Place::early();
-    let root = place.directory.path();
+    let root = place.directory();
     fs::write(root.join("kernel"), "").unwrap();
     let config = root.join("guest.json");
     fs::write(

@@ -18,6 +18,7 @@ use crate::cli::common::ManagerArgs;
 use crate::manager;
 use crate::out::tell;
 use anyhow::{Context, Result, anyhow};
+use host::printable;
 use std::fs;
 use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
@@ -243,11 +244,6 @@ pub(crate) fn directory_of(cid: u32, manager: u32) -> Option<PathBuf> {
 pub(crate) fn root() -> PathBuf {
     // A wrong one has ended the program before.
     host::root().map_or_else(|_| PathBuf::from("/"), Path::to_owned)
-}
-
-/// A text of someone else's without what could control a terminal.
-pub(crate) fn printable(text: &str) -> String {
-    host::printable(text).into_owned()
 }
 
 #[cfg(test)]

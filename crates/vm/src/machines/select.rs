@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Which VM is meant.
 
-use super::{Machine, printable};
+use super::Machine;
 use anyhow::{Result, anyhow, bail};
+use host::printable;
 
 /// The VM whose CID or name is `wanted`. A CID goes before a name that looks like one.
 ///
 /// # Errors
-/// If there is none or several, with those that there are.
+/// If there is none or more than one, with a list of them.
 pub(crate) fn select<'a>(machines: &'a [Machine], wanted: &str) -> Result<&'a Machine> {
     let by_cid = wanted
         .parse()
@@ -22,12 +23,17 @@ pub(crate) fn select<'a>(machines: &'a [Machine], wanted: &str) -> Result<&'a Ma
         .collect();
     match &named[..] {
         [machine] => Ok(machine),
-        [] => Err(anyhow!("no VM {:?}; {}", wanted, candidates(machines))),
+        [] => Err(anyhow!(
+            "no VM \"{}\"; {}",
+            printable(wanted),
+            candidates(machines)
+        )),
         several => {
             let cids: Vec<String> = several.iter().map(|m| m.cid.to_string()).collect();
             Err(anyhow!(
-                "{} VMs are called {wanted:?}: say which by its CID, {}",
+                "{} VMs are called \"{}\": say which by its CID, {}",
                 several.len(),
+                printable(wanted),
                 cids.join(" or ")
             ))
         }
@@ -37,7 +43,7 @@ pub(crate) fn select<'a>(machines: &'a [Machine], wanted: &str) -> Result<&'a Ma
 /// The only VM that has a console.
 ///
 /// # Errors
-/// If there is none or several, with those that there are.
+/// If there is none or more than one, with a list of them.
 pub(crate) fn only_one_with_console(machines: &[Machine]) -> Result<&Machine> {
     let with: Vec<&Machine> = machines
         .iter()
@@ -57,17 +63,17 @@ pub(crate) fn only_one_with_console(machines: &[Machine]) -> Result<&Machine> {
 /// The VMs that could have been meant.
 fn candidates(machines: &[Machine]) -> String {
     /// More are not read anyway.
-    const MOST: usize = 8;
+    const LIMIT: usize = 8;
     if machines.is_empty() {
         return "no VM runs".to_owned();
     }
     let mut titles: Vec<String> = machines
         .iter()
-        .take(MOST)
-        .map(|machine| printable(&machine.title()))
+        .take(LIMIT)
+        .map(|machine| printable(&machine.title()).into_owned())
         .collect();
-    if machines.len() > MOST {
-        titles.push(format!("and {} more (vm list)", machines.len() - MOST));
+    if machines.len() > LIMIT {
+        titles.push(format!("and {} more (vm list)", machines.len() - LIMIT));
     }
     format!("there are: {}", titles.join(", "))
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use vmclient::{Control, Error, State};
 
 /// How long a VM may take to answer before it counts as one that does not.
-const PATIENCE: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How far a VM is, in one word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,6 +93,6 @@ impl Machine {
             Some(note) if note.processes.is_empty() => return Err(Status::Created),
             Some(_) => {}
         }
-        Control::connect(&self.directory, PATIENCE).map_err(|e| Status::from_error(&e))
+        Control::connect(&self.directory, TIMEOUT).map_err(|e| Status::from_error(&e))
     }
 }

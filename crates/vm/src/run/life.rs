@@ -1,37 +1,36 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A VM from its creation to its end, with a manager of its own.
 
+use super::delay::Delay;
+use super::files::Files;
 use super::host_console::HostConsole;
 use super::hub::{Hub, Parts};
 use super::manager_log::ManagerLog;
 use super::progress::Progress;
-use super::sink::{Shown, Sink};
+use super::sink::Sink;
+use super::verdict::{Outcome, judge};
 use crate::cli::common::DebugArgs;
 use crate::machines;
 use crate::manager::{self, LOG_VARIABLE};
-use crate::out::tell;
-use crate::paint::Paint;
 use crate::signals::Interrupt;
 use crate::terminal::RawTerminal;
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, anyhow};
+use host::printable;
 use rustix::fs::OFlags;
 use rustix::pipe::{PipeFlags, pipe_with};
-use std::fs::File;
-use std::io::IsTerminal;
-use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use vmclient::avf_aidl::service::VirtualMachineConfig;
-use vmclient::{DeathReason, Event, Manager, Streams, VmInstance};
+use vmclient::{CallError, Error, Event, Manager, Streams, VmInstance};
 
-/// Lines of the console that are shown when a VM fails whose console was not.
-const LAST_LINES: usize = 20;
+/// How long the manager or a VMM may take before the user is told what is being waited for.
+const SLOW: Duration = Duration::from_secs(8);
 
-/// What the user wants of a VM's life.
+/// What a VM is run with, beside its config.
 #[derive(Debug)]
-pub(crate) struct Wishes<'a> {
+pub(crate) struct Request<'a> {
     /// The VM's name.
     pub(crate) name: &'a str,
     /// The manager's program.
@@ -44,32 +43,29 @@ pub(crate) struct Wishes<'a> {
     pub(crate) verbose: bool,
 }
 
-/// What a VM's life led to.
-struct Outcome {
-    reason: DeathReason,
-    code: Option<i32>,
-    last_words: String,
-}
-
 /// Runs the VM that `config` describes and waits for its end.
 ///
 /// # Errors
 /// If it cannot be created, started or waited for.
 pub(crate) fn run(
-    wishes: &Wishes<'_>,
+    request: &Request<'_>,
     config: impl FnOnce(&Manager) -> Result<VirtualMachineConfig>,
 ) -> Result<ExitCode> {
     // All files first: what cannot be opened should not cost a boot.
-    let ends = Ends::open(wishes.debug)?;
-    let hides_console = !matches!(ends.console, Shown::Stdout);
+    let files = Files::open(request.debug)?;
+    let hides_console = !files.console.is_stdout();
     let progress = Arc::new(Progress::new());
     let seen = Arc::clone(&progress);
     let interrupt = Interrupt::catch(move || seen.done(Instant::now(), "ending the VM"))?;
 
-    let log = ManagerLog::new(Arc::clone(&progress));
+    let log_level = std::env::var_os(LOG_VARIABLE).filter(|level| !level.is_empty());
+    let log = ManagerLog::new(
+        Arc::clone(&progress),
+        request.verbose || log_level.is_some(),
+    );
     let lines = log.clone();
-    let mut options = manager::options(wishes.program).on_log(move |line| lines.line(line));
-    if wishes.verbose && std::env::var_os(LOG_VARIABLE).is_none() {
+    let mut options = manager::options(request.program).on_log(move |line| lines.line(line));
+    if request.verbose && log_level.is_none() {
         options = options.env(LOG_VARIABLE, "info");
     }
     progress.wait_for("starting the manager");
@@ -79,24 +75,26 @@ pub(crate) fn run(
         .and_then(|started| {
             interrupt.arm(started.hang_up_handle());
             let started = manager.insert(started);
-            let around = Around {
+            let surroundings = Surroundings {
                 progress: &progress,
                 log: &log,
                 interrupt: &interrupt,
             };
-            live(wishes, started, ends, &around, config)
+            live(request, started, files, &surroundings, config)
         });
     // When the manager has ended, all that it had to say has been read.
     progress.wait_for("");
     let status = manager.and_then(|manager| manager.end().status);
     let caught = interrupt.caught();
     drop(interrupt);
-    let error = outcome.as_ref().err().map(|e| format!("{e:#}"));
-    log.release(error.as_deref());
+    // A refusal says all that the manager logged of it.
+    if !outcome.as_ref().is_err_and(is_refusal) {
+        log.release();
+    }
     if let Some(status) = status.filter(|status| !status.success()) {
         progress.note(
             Instant::now(),
-            format_args!("the VM manager ended with {status}"),
+            format_args!("the VM manager ended: {status}"),
         );
     }
     if let Some(signal) = caught {
@@ -107,8 +105,13 @@ pub(crate) fn run(
     Ok(judge(&outcome, hides_console, &progress))
 }
 
-/// What is there before the manager and after it.
-struct Around<'a> {
+/// Whether an error is a manager's answer to a call.
+fn is_refusal(error: &anyhow::Error) -> bool {
+    error.is::<CallError>() || matches!(error.downcast_ref(), Some(Error::Call(_)))
+}
+
+/// What outlives the manager.
+struct Surroundings<'a> {
     progress: &'a Arc<Progress>,
     log: &'a ManagerLog,
     interrupt: &'a Interrupt,
@@ -116,24 +119,24 @@ struct Around<'a> {
 
 /// The VM's life, as long as the manager lives.
 fn live(
-    wishes: &Wishes<'_>,
+    request: &Request<'_>,
     manager: &Manager,
-    ends: Ends,
-    around: &Around<'_>,
+    files: Files,
+    surroundings: &Surroundings<'_>,
     config: impl FnOnce(&Manager) -> Result<VirtualMachineConfig>,
 ) -> Result<Outcome> {
-    let Around {
+    let Surroundings {
         progress,
         log,
         interrupt,
-    } = *around;
+    } = *surroundings;
     progress.wait_for("preparing the VM");
     let config = config(manager)?;
-    let what = "make a pipe for the console";
+    let what = "cannot make a pipe for the console";
     let (console, console_out) = pipe_with(PipeFlags::CLOEXEC).context(what)?;
     let (guest_log, log_out) = pipe_with(PipeFlags::CLOEXEC).context(what)?;
-    let (console_in, input) = match ends.input {
-        Some(file) => (OwnedFd::from(file), None),
+    let (console_in, input) = match files.input {
+        Some(file) => (file, None),
         None => {
             let (read, write) = pipe_with(PipeFlags::CLOEXEC).context(what)?;
             rustix::fs::fcntl_setfl(&write, OFlags::WRONLY | OFlags::NONBLOCK).context(what)?;
@@ -145,11 +148,17 @@ fn live(
         console_in: Some(console_in),
         log: Some(log_out),
     };
+    let delay = Delay::tell(
+        progress,
+        SLOW,
+        "the manager has not created the VM yet; waiting for it (Ctrl-C gives up)",
+    )?;
     let vm = manager.create_vm(&config, streams)?;
+    drop(delay);
     // Its files are open in the manager now, and need not be here.
     drop(config);
     let cid = vm.cid();
-    let host_console = if wishes.early {
+    let host_console = if request.early {
         None
     } else {
         host_console(&vm)
@@ -158,12 +167,13 @@ fn live(
     };
     let directory = machines::directory_of(cid, manager.process_id());
     let keep = |name: &str| directory.as_ref().map(|directory| directory.join(name));
-    let title = format!("VM '{}' created, CID {cid}", wishes.name);
+    let title = format!("VM '{}' created, CID {cid}", printable(request.name));
+    progress.console_is_read_by(format!("vm logs --console {cid}"));
     progress.done(Instant::now(), title);
 
     let seen = Arc::clone(progress);
     vm.on_event(move |timed| seen.event(timed.at, &timed.event));
-    let terminal = if wishes.debug.attach {
+    let terminal = if request.debug.attach {
         progress.done(Instant::now(), "attached to its console; Ctrl-] leaves it");
         let terminal = RawTerminal::enter(std::io::stdin())?;
         interrupt.restore(&terminal);
@@ -176,32 +186,39 @@ fn live(
         progress: Arc::clone(progress),
         console: (
             console,
-            Sink::new(ends.console, keep(log_file::CONSOLE).as_deref()),
+            Sink::new(files.console, keep(log_file::CONSOLE).as_deref()),
         ),
         log: (
             guest_log,
-            Sink::new(ends.log, keep(log_file::LOG).as_deref()),
+            Sink::new(files.log, keep(log_file::LOG).as_deref()),
         ),
         input,
         host_console,
         terminal: terminal.clone(),
         farewell: format!(
             "vm: left the console; the VM runs on here, and Ctrl-C ends it{}",
-            if wishes.early {
+            if request.early {
                 String::new()
             } else {
                 format!("; `vm console {cid}` attaches again")
             }
         ),
+        broken_pipe: interrupt.broken_pipe(),
     })?;
     progress.wait_for("booting");
-    let ended = vm
-        .start()
-        .map(|()| log.release(None))
+    let delay = Delay::tell(
+        progress,
+        SLOW,
+        "the VMM does not answer; waiting for it (Ctrl-C gives up)",
+    )?;
+    let started = vm.start();
+    drop(delay);
+    let ended = started
+        .map(|()| log.release())
         .and_then(|()| vm.wait_for_death(None));
     let code = vm.payload_exit_code();
     drop(vm);
-    let last_words = hub.finish();
+    let remains = hub.finish();
     if let Some(terminal) = terminal {
         terminal.leave();
         progress.mute(false);
@@ -210,32 +227,9 @@ fn live(
     Ok(Outcome {
         reason,
         code,
-        last_words,
+        last_words: remains.last_words,
+        has_lost_output: remains.has_lost,
     })
-}
-
-/// Tells how the VM ended, and makes an exit status of it.
-fn judge(outcome: &Outcome, hides_console: bool, progress: &Progress) -> ExitCode {
-    match (outcome.reason, outcome.code) {
-        (DeathReason::Shutdown, code) => {
-            progress.done(Instant::now(), "the guest has powered off");
-            exit_code(code.unwrap_or(0))
-        }
-        (reason, code) => {
-            // One that was killed from outside has not said why.
-            let may_tell = reason != DeathReason::Killed && hides_console;
-            if may_tell && !outcome.last_words.trim().is_empty() {
-                tell(&format!(
-                    "The last lines of the console:\n{}",
-                    last_lines(&outcome.last_words)
-                ));
-            }
-            let error = Paint::stderr().bad("error:");
-            tell(&format!("{error} the VM died: {reason}"));
-            code.filter(|code| *code != 0)
-                .map_or(ExitCode::FAILURE, exit_code)
-        }
-    }
 }
 
 /// Makes a pseudo-terminal, and tells the manager of it.
@@ -247,46 +241,10 @@ fn host_console(vm: &VmInstance) -> Result<HostConsole> {
     Ok(console)
 }
 
-/// The user's ends of what the guest says and is told.
-struct Ends {
-    console: Shown,
-    log: Shown,
-    input: Option<File>,
-}
-
-impl Ends {
-    fn open(args: &DebugArgs) -> Result<Self> {
-        if args.attach {
-            ensure!(
-                std::io::stdin().is_terminal() && std::io::stdout().is_terminal(),
-                "--attach: standard input and output must be a terminal; use --console and --console-in"
-            );
-            return Ok(Self {
-                console: Shown::Stdout,
-                log: Shown::of_option("--log", args.log.as_deref())?,
-                input: None,
-            });
-        }
-        let input = args.console_in.as_deref().map(|path| {
-            let place = if path == Path::new("-") {
-                Path::new("/dev/stdin")
-            } else {
-                path
-            };
-            File::open(place).with_context(|| format!("--console-in {}", path.display()))
-        });
-        Ok(Self {
-            console: Shown::of_option("--console", args.console.as_deref())?,
-            log: Shown::of_option("--log", args.log.as_deref())?,
-            input: input.transpose()?,
-        })
-    }
-}
-
 impl Progress {
     fn event(&self, at: Instant, event: &Event) {
         match event {
-            Event::Error { .. } => self.note(at, event),
+            Event::Error { .. } => self.note(at, printable(&event.to_string())),
             // That is told at the end, with more.
             Event::Died(_) => {}
             Event::PayloadStarted => {
@@ -298,32 +256,5 @@ impl Progress {
                 self.wait_for("");
             }
         }
-    }
-}
-
-/// A payload's exit code as ours: what does not fit is a failure.
-fn exit_code(code: i32) -> ExitCode {
-    u8::try_from(code).map_or(ExitCode::FAILURE, ExitCode::from)
-}
-
-fn last_lines(text: &str) -> String {
-    let lines: Vec<&str> = text.lines().collect();
-    lines[lines.len().saturating_sub(LAST_LINES)..].join("\n")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_the_last_lines_are_shown() {
-        let text: String = (0..LAST_LINES + 3).map(|n| format!("line {n}\n")).collect();
-        let shown = last_lines(&text);
-        assert!(shown.starts_with("line 3\n"), "{shown}");
-        assert!(
-            shown.ends_with(&format!("line {}", LAST_LINES + 2)),
-            "{shown}"
-        );
-        assert_eq!(last_lines("one"), "one");
     }
 }

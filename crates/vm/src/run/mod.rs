@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `vm run`: one VM, from its description to its end.
 
+mod delay;
+mod files;
 mod host_console;
 mod hub;
 pub(crate) mod life;
 mod manager_log;
 mod progress;
 mod sink;
+mod verdict;
 
 use crate::cli::common::Topology;
 use crate::cli::run::RunArgs;
@@ -26,14 +29,14 @@ pub(crate) fn run(args: &RunArgs, verbose: bool) -> Result<ExitCode> {
     if verbose {
         manager::tell_vmm();
     }
-    let wishes = life::Wishes {
+    let request = life::Request {
         name: &name,
         program: &program,
         early: args.early,
         debug: &args.debug,
         verbose,
     };
-    life::run(&wishes, |_| Ok(VirtualMachineConfig::RawConfig(raw)))
+    life::run(&request, |_| Ok(VirtualMachineConfig::RawConfig(raw)))
 }
 
 /// The description with what the command line overrules.
@@ -48,8 +51,8 @@ fn description(args: &RunArgs) -> Result<VmConfig> {
             .file_stem()
             .map(|stem| stem.to_string_lossy().into_owned());
     }
-    if let Some(mib) = machine.memory {
-        config.memory = Some(MemoryMib::try_from(mib).context("--mem")?);
+    if let Some(size) = machine.memory {
+        config.memory = Some(MemoryMib::try_from(size.mib()).context("cannot use --mem")?);
     }
     if let Some(topology) = machine.cpu_topology {
         config.cpu_topology = match topology {

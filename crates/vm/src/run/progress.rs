@@ -3,13 +3,13 @@
 //!
 //! Steps that are done are lines that stay. Below them, until the payload is up, one line shows
 //! what is being waited for, with the last line of the guest's console: the guest itself is the
-//! clock, nothing here wakes up on its own. Where standard error is no terminal there is neither.
+//! clock, nothing here wakes up on its own. Where standard error is not a terminal there is neither.
 
-use crate::machines::printable;
-use crate::out::tell;
+use crate::out::{tell, tell_raw};
 use crate::paint::{Paint, can_draw};
+use host::printable;
 use std::fmt::Display;
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -19,6 +19,8 @@ const BETWEEN: Duration = Duration::from_millis(50);
 const LONGEST_LINE: usize = 512;
 /// The columns of a terminal that does not say how many it has.
 const COLUMNS: usize = 80;
+/// How a line of a kernel's begins that has panicked.
+const PANIC: &str = "Kernel panic - not syncing";
 /// To the start of the line, and clear it.
 const CLEAR: &str = "\r\x1b[K";
 
@@ -43,6 +45,10 @@ struct Line {
     drawn_at: Option<Instant>,
     /// The guest has the terminal.
     is_muted: bool,
+    /// How the user can read the console.
+    reads_console: String,
+    /// The guest's kernel has panicked.
+    has_panicked: bool,
 }
 
 impl Progress {
@@ -88,6 +94,26 @@ impl Progress {
         self.draw(&mut line);
     }
 
+    /// How the user can read the console, for hints.
+    pub(super) fn console_is_read_by(&self, command: String) {
+        self.line().reads_console = command;
+    }
+
+    /// The guest has been silent for long while it was waited for.
+    pub(super) fn silent(&self, time: Duration) {
+        let line = self.line();
+        if line.step.is_empty() || line.has_panicked {
+            return;
+        }
+        let hint = format!(
+            "the guest has written nothing for {} s; `{}` prints its console",
+            time.as_secs(),
+            line.reads_console
+        );
+        drop(line);
+        self.done(Instant::now(), hint);
+    }
+
     /// The guest has the terminal, or has it no more.
     pub(super) fn mute(&self, is_muted: bool) {
         let mut line = self.line();
@@ -105,6 +131,17 @@ impl Progress {
         for byte in bytes {
             if *byte == b'\n' {
                 line.end_of_line();
+                if line.last.contains(PANIC) && !line.has_panicked {
+                    line.has_panicked = true;
+                    let hint = format!(
+                        "the guest's kernel has panicked; `{}` prints why, and with panic=-1 in its \
+                         parameters the VM ends then",
+                        line.reads_console
+                    );
+                    drop(line);
+                    self.done(Instant::now(), hint);
+                    line = self.line();
+                }
             } else if line.partial.len() < LONGEST_LINE {
                 line.partial.push(*byte);
             }
@@ -129,14 +166,14 @@ impl Progress {
         let size = rustix::termios::tcgetwinsize(std::io::stderr());
         let columns = size.map_or(COLUMNS, |size| usize::from(size.ws_col));
         let text = line.text(if columns == 0 { COLUMNS } else { columns });
-        let _ = write!(std::io::stderr(), "{CLEAR}{}", self.paint.dim(text));
+        tell_raw(&format!("{CLEAR}{}", self.paint.dim(text)));
         line.is_drawn = true;
         line.drawn_at = Some(Instant::now());
     }
 
     fn erase(&self, line: &mut Line) {
         if line.is_drawn {
-            let _ = write!(std::io::stderr(), "{CLEAR}");
+            tell_raw(CLEAR);
             line.is_drawn = false;
         }
     }
@@ -153,7 +190,7 @@ impl Line {
     fn end_of_line(&mut self) {
         let text = String::from_utf8_lossy(&self.partial).trim().to_owned();
         if !text.is_empty() {
-            self.last = printable(&text);
+            self.last = printable(&text).into_owned();
         }
         self.partial.clear();
     }
@@ -185,5 +222,8 @@ mod tests {
         line.end_of_line();
         assert_eq!(line.text(80), "vm: booting ...  \u{fffd}[31mred");
         assert_eq!(line.text(10), "vm: booti");
+        line.partial.extend_from_slice("a\u{202e}b".as_bytes());
+        line.end_of_line();
+        assert_eq!(line.last, "a\u{fffd}b");
     }
 }

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Where a guest's output goes: to the user or his file, and to what is kept.
+//! Where a guest's output goes: to the user or a file, and to what is kept for `vm logs`.
 
-use anyhow::{Context, Result};
+use crate::harmless::Harmless;
+use crate::out::{self, Reader};
 use log_file::LogFile;
 use std::collections::VecDeque;
 use std::fs::File;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::path::Path;
 
 /// Bytes of a stream's end that are kept for the case that the VM fails.
@@ -16,40 +17,38 @@ const TAIL: usize = 16 * 1024;
 pub(super) enum Shown {
     /// Nothing.
     Nothing,
-    /// All of it, on standard output.
-    Stdout,
+    /// All of it, on standard output; as harmless text if that is a terminal.
+    Stdout(Option<Harmless>),
     /// All of it, in a file.
     File(File),
 }
 
 impl Shown {
-    /// What an option's value says; without one, standard output unless that is a terminal.
-    pub(super) fn of_option(name: &str, path: Option<&Path>) -> Result<Self> {
-        match path {
-            None if io::stdout().is_terminal() => Ok(Self::Nothing),
-            None => Ok(Self::Stdout),
-            Some(path) if is_stdout(path) => Ok(Self::Stdout),
-            Some(path) => File::create(path)
-                .with_context(|| format!("{name} {}: cannot write to it", path.display()))
-                .map(Self::File),
-        }
+    /// On standard output.
+    pub(super) fn stdout() -> Self {
+        Self::Stdout(io::stdout().is_terminal().then(Harmless::default))
     }
 
-    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+    /// On a terminal that is the guest's, with its control sequences.
+    pub(super) fn raw_stdout() -> Self {
+        Self::Stdout(None)
+    }
+
+    /// Whether it goes to standard output.
+    pub(super) fn is_stdout(&self) -> bool {
+        matches!(self, Self::Stdout(_))
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<Reader> {
         match self {
-            Self::Nothing => Ok(()),
-            Self::Stdout => {
-                let mut out = io::stdout().lock();
-                out.write_all(bytes)?;
-                out.flush()
+            Self::Nothing => Ok(Reader::Present),
+            Self::Stdout(None) => out::write(out::stdout(), bytes),
+            Self::Stdout(Some(harmless)) => {
+                out::write(out::stdout(), harmless.show(bytes).as_bytes())
             }
-            Self::File(file) => file.write_all(bytes),
+            Self::File(file) => out::write(file, bytes),
         }
     }
-}
-
-fn is_stdout(path: &Path) -> bool {
-    path == Path::new("-") || path == Path::new("/dev/stdout")
 }
 
 /// One stream of a guest.
@@ -58,6 +57,7 @@ pub(super) struct Sink {
     pub(super) shown: Shown,
     kept: Option<LogFile>,
     tail: Tail,
+    has_lost: bool,
 }
 
 impl Sink {
@@ -67,28 +67,45 @@ impl Sink {
             shown,
             kept: file.map(|file| LogFile::new(file.to_owned())),
             tail: Tail::default(),
+            has_lost: false,
         }
     }
 
-    /// Takes what came. What cannot be written any more, as a full disk or a reader that has gone,
-    /// is told once, and the guest does not notice.
-    pub(super) fn take(&mut self, bytes: &[u8], tell: impl Fn(String)) {
+    /// Takes what came, and returns whether someone reads it. What cannot be written any more, for
+    /// example to a full disk, is told once, and the guest does not notice.
+    pub(super) fn take(&mut self, bytes: &[u8], tell: impl Fn(String)) -> Reader {
         self.tail.push(bytes);
-        if let Err(e) = self.shown.write(bytes) {
-            if e.kind() != io::ErrorKind::BrokenPipe {
-                tell(format!("the guest's output is not shown any more: {e}"));
+        let mut reader = Reader::Present;
+        match self.shown.write(bytes) {
+            Ok(Reader::Present) => {}
+            Ok(Reader::Gone) => {
+                reader = Reader::Gone;
+                self.shown = Shown::Nothing;
             }
-            self.shown = Shown::Nothing;
+            Err(e) => {
+                tell(format!(
+                    "cannot write the guest's output any more: {e}; the VM runs on, and `vm logs` \
+                     prints the end of its output"
+                ));
+                self.has_lost = true;
+                self.shown = Shown::Nothing;
+            }
         }
         if let Some(log) = &mut self.kept
             && let Err(e) = log.write(bytes)
         {
             // The directory goes with the VM, before the last of its output may have been read.
             if e.kind() != io::ErrorKind::NotFound {
-                tell(format!("the guest's output is not kept any more: {e}"));
+                tell(format!("cannot keep the guest's output for `vm logs`: {e}"));
             }
             self.kept = None;
         }
+        reader
+    }
+
+    /// Whether some of the stream could not be written where the user wanted it.
+    pub(super) fn has_lost(&self) -> bool {
+        self.has_lost
     }
 
     /// The end of the stream.
@@ -128,11 +145,13 @@ mod tests {
         let mut sink = Sink::new(closed, Some(&path));
         let told = std::cell::RefCell::new(Vec::new());
         for _ in 0..3 {
-            sink.take(b"line\n", |text| told.borrow_mut().push(text));
+            let reader = sink.take(b"line\n", |text| told.borrow_mut().push(text));
+            assert_eq!(reader, Reader::Present);
         }
         assert_eq!(told.borrow().len(), 1, "{told:?}");
+        assert!(sink.has_lost());
         assert_eq!(std::fs::read(&path).unwrap(), b"line\n".repeat(3));
-        sink.take(&[b'x'; 2 * TAIL], |_| {});
+        let _ = sink.take(&[b'x'; 2 * TAIL], |_| {});
         assert_eq!(sink.into_tail().len(), TAIL);
     }
 }

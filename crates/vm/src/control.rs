@@ -4,7 +4,6 @@
 use crate::cli::machines::{PauseArgs, StopArgs};
 use crate::machines::{self, Machine, Status, select};
 use crate::out;
-use crate::paint::Paint;
 use anyhow::{Context, Result, anyhow};
 use std::process::ExitCode;
 use vmclient::Control;
@@ -70,7 +69,7 @@ fn each(
             Ok(()) => out::print(&format!("{}\n", machine.cid))?,
             Err(e) => {
                 failed = true;
-                out::tell(&format!("{} {e:#}", Paint::stderr().bad("error:")));
+                out::tell_error(&e);
             }
         }
     }
