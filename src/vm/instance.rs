@@ -6,7 +6,7 @@ use crate::reports::Reports;
 use crate::vm::plan::Draft;
 use crate::vm::prepare::{Unstarted, prepare};
 use crate::vm::vsock::{self, Route};
-use crate::vm::{Callbacks, Context, Listing, PayloadState, RunOptions, State, Vms};
+use crate::vm::{Activity, Callbacks, Context, Listing, PayloadState, RunOptions, State, Vms};
 use crate::vm::{directory, driver};
 use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -56,6 +56,10 @@ struct Inner {
     listing: Option<Arc<dyn Listing>>,
     /// When the VMM was started.
     executed: Option<Instant>,
+    /// What the guest's CPUs do.
+    activity: Activity,
+    /// Whether someone wants them stopped.
+    wants_suspended: bool,
 }
 
 struct Running {
@@ -104,6 +108,8 @@ impl Instance {
                 finished: false,
                 listing,
                 executed: None,
+                activity: Activity::default(),
+                wants_suspended: false,
             }),
             changed: Condvar::new(),
         })
@@ -231,12 +237,9 @@ impl Instance {
     /// Connects to `port` in the guest.
     ///
     /// # Errors
-    /// If the VM does not run, the port is not one that clients may use, or nothing listens there.
+    /// If the guest does not run, the port is not one that clients may use, or nothing listens there.
     pub fn connect_vsock(&self, port: i32) -> Result<OwnedFd, Error> {
-        let state = self.inner().state;
-        if !matches!(state, State::Running(_)) {
-            return Err(Error::state(state.word(), "connectVsock", "running"));
-        }
+        self.check_runs("connectVsock")?;
         let allowed = u32::try_from(port)
             .ok()
             .filter(|port| *port >= FIRST_PORT || TRUSTY_PORTS.contains(port))
@@ -245,7 +248,26 @@ impl Instance {
                     "port {port}: it must be {FIRST_PORT} or more, or one of Trusty's, 2 to 20"
                 ))
             })?;
-        vsock::connect(&self.route, self.cid, allowed)
+        let connected = vsock::connect(&self.route, self.cid, allowed);
+        // A guest that has ended or was suspended meanwhile is the better reason. And only a VM that
+        // still lives has had its CID all the time: the connection may be to another guest's port.
+        self.check_runs("connectVsock")?;
+        connected
+    }
+
+    /// Whether the guest's CPUs run, for a call that needs them.
+    fn check_runs(&self, call: &str) -> Result<(), Error> {
+        let inner = self.inner();
+        let is = match (inner.state, inner.activity) {
+            (State::Running(_), Activity::Running) => return Ok(()),
+            (State::Running(_), stopped) => stopped.word(),
+            (state, _) => state.word(),
+        };
+        let error = Error::state(is, call, "running");
+        Err(match inner.state {
+            State::Running(_) => error.with_remedy("resume it first"),
+            _ => error,
+        })
     }
 
     fn control(&self, call: &'static str) -> Result<Arc<dyn Control>, Error> {
@@ -261,7 +283,15 @@ impl Instance {
     /// # Errors
     /// If the VM does not run or the VMM refuses.
     pub fn suspend(&self) -> Result<(), Error> {
-        Ok(self.control("suspend")?.suspend()?)
+        let control = self.control("suspend")?;
+        self.inner().wants_suspended = true;
+        let done = control.suspend();
+        // A VMM that was slow to answer may have done it all the same.
+        if done.is_ok() || self.inner().activity == Activity::Suspended {
+            self.set_activity(Activity::Suspended);
+            return Ok(());
+        }
+        done.map_err(|e| Error::from(e).with_remedy("`vm list` shows it once it is suspended"))
     }
 
     /// Lets the guest's CPUs run again.
@@ -269,7 +299,55 @@ impl Instance {
     /// # Errors
     /// If the VM does not run or the VMM refuses.
     pub fn resume(&self) -> Result<(), Error> {
-        Ok(self.control("resume")?.resume()?)
+        let control = self.control("resume")?;
+        control.resume()?;
+        self.inner().wants_suspended = false;
+        self.set_activity(Activity::Running);
+        Ok(())
+    }
+
+    /// The VMM says that a disk failed, for which it will stop the guest's CPUs.
+    pub(super) fn disk_failed(&self) {
+        self.inner().wants_suspended = false;
+    }
+
+    /// The VMM says that it has stopped the guest's CPUs.
+    pub(super) fn paused(&self) {
+        let activity = if self.inner().wants_suspended {
+            Activity::Suspended
+        } else {
+            Activity::Paused
+        };
+        self.set_activity(activity);
+    }
+
+    /// The VMM says that the guest's CPUs run.
+    pub(super) fn resumed(&self) {
+        self.set_activity(Activity::Running);
+    }
+
+    /// Remembers what the guest's CPUs do, and tells other programs.
+    fn set_activity(&self, activity: Activity) {
+        {
+            let mut inner = self.inner();
+            if inner.activity == activity || !matches!(inner.state, State::Running(_)) {
+                return;
+            }
+            inner.activity = activity;
+        }
+        log::info!(
+            "VM '{}' (CID {}) is {}",
+            self.name,
+            self.cid,
+            activity.word()
+        );
+        if let Err(e) = directory::note_state(&self.directory, activity.word()) {
+            log::warn!(
+                "cannot note in {} that the VM is {}: {e}",
+                self.directory.display(),
+                activity.word()
+            );
+        }
     }
 
     /// How much of the guest's memory the host has taken back, in bytes.

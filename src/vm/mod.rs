@@ -24,7 +24,7 @@ pub use directory::VmDirectory;
 pub use instance::Instance;
 pub use ramdump::Destination;
 pub use registry::Vms;
-pub use state::{PayloadState, State};
+pub use state::{Activity, PayloadState, State};
 pub use vsock::{VSOCK_DEVICE, VSOCK_SOCKET};
 
 use crate::reports::Reports;

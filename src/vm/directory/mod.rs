@@ -12,7 +12,7 @@ mod note;
 mod tests;
 
 pub use leftovers::sweep;
-pub use note::{Held, held, note_console};
+pub use note::{Held, held, note_console, note_state};
 
 use leftovers::{remove_content, remove_leftovers};
 use note::{OWNER, is_abandoned, owner_note, running, start_time};

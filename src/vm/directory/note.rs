@@ -92,6 +92,14 @@ pub fn note_console(directory: &Path, console: &str) -> io::Result<()> {
     append(&directory.join(OWNER), &format!("console {console}\n"))
 }
 
+/// Notes what the VM's CPUs do: `running`, `suspended` or `paused`.
+///
+/// # Errors
+/// If the note cannot be written, as when the VM has ended.
+pub fn note_state(directory: &Path, state: &str) -> io::Result<()> {
+    append(&directory.join(OWNER), &format!("state {state}\n"))
+}
+
 pub(super) fn append(note: &Path, text: &str) -> io::Result<()> {
     OpenOptions::new()
         .append(true)
