@@ -26,7 +26,7 @@ pub enum Command {
 pub struct ServeFds {
     /// The bootstrap socket.
     pub rpc_server: RawFd,
-    /// The pipe that is told when the service is ready.
+    /// The pipe to write to when the service is ready.
     pub ready: RawFd,
 }
 

@@ -42,7 +42,7 @@ impl Signals {
     /// Blocks the signals, in this thread and in those that it starts from now on.
     ///
     /// # Errors
-    /// If there is no descriptor left.
+    /// If the process has no descriptor left.
     #[expect(unsafe_code, reason = "signal masks have no safe interface here")]
     pub fn block() -> io::Result<Self> {
         let mut set = MaybeUninit::uninit();

@@ -15,7 +15,7 @@ pub(crate) enum Error {
     /// Too many wait.
     #[error("{MOST_WAITING} callers already wait for the display service, which is the limit")]
     TooMany,
-    /// Who waited is gone.
+    /// The process that waited is gone.
     #[error("the caller has ended")]
     CallerGone,
     /// The service ends.
@@ -73,7 +73,7 @@ impl<T: Clone> Display<T> {
         self.state().waiting.len()
     }
 
-    /// Waits until there is an object, on behalf of process `pid`, and no longer than that lives.
+    /// Waits until there is an object, on behalf of process `pid`, but not longer than that process lives.
     pub(crate) fn wait(&self, pid: i32) -> Result<T, Error> {
         let io = |e: Errno| Error::Io(e.into());
         let caller = Pid::from_raw(pid.max(0))

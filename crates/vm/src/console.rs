@@ -80,14 +80,14 @@ fn open(machine: &Machine) -> Result<OwnedFd> {
     ensure!(
         FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice
             && (stat.st_uid == machine.uid || stat.st_uid == 0),
-        "the console {shown} of VM {title} is no terminal of its user"
+        "the console {shown} of VM {title} is not a terminal of its user"
     );
     let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let device = rustix::fs::open(path, flags, Mode::empty())
         .with_context(|| format!("open the console {shown} of VM {title}"))?;
     ensure!(
         rustix::termios::isatty(&device),
-        "the console {shown} of VM {title} is no terminal"
+        "the console {shown} of VM {title} is not a terminal"
     );
     // Two readers would each get a part.
     match rustix::fs::flock(&device, FlockOperation::NonBlockingLockExclusive) {
@@ -130,7 +130,7 @@ fn attach(device: &OwnedFd, signals: &Signals) -> Result<End> {
                     }
                 }
                 Err(Errno::AGAIN | Errno::INTR) => {}
-                Err(e) => return Err(e).context("read the console"),
+                Err(e) => return Err(e).context("cannot read the console"),
             }
         }
         if keys {
@@ -149,7 +149,7 @@ fn attach(device: &OwnedFd, signals: &Signals) -> Result<End> {
             match crate::pipes::offer(device, typed) {
                 Ok(()) => {}
                 Err(Errno::IO) => return Ok(End::Gone),
-                Err(e) => return Err(e).context("write to the console"),
+                Err(e) => return Err(e).context("cannot write to the console"),
             }
             if left {
                 return Ok(End::Left);

@@ -43,7 +43,7 @@ pub enum Error {
         pid: String,
     },
     /// A system call failed.
-    #[error("{what} {}", path.display())]
+    #[error("cannot {what} {}", path.display())]
     Io {
         /// What was being done.
         what: &'static str,

@@ -35,7 +35,7 @@ pub(super) fn judge(outcome: &Outcome, hides_console: bool, progress: &Progress)
             }
         }
         (reason, code) => {
-            // One that was killed from outside has not said why.
+            // A VMM that was killed from outside has not said why.
             let may_tell = reason != DeathReason::Killed && hides_console;
             if may_tell && !outcome.last_words.trim().is_empty() {
                 tell(&format!(
