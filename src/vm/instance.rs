@@ -6,13 +6,14 @@ use crate::reports::Reports;
 use crate::vm::plan::Draft;
 use crate::vm::prepare::{Unstarted, prepare};
 use crate::vm::vsock::{self, Route};
-use crate::vm::{Activity, Callbacks, Context, Listing, PayloadState, RunOptions, State, Vms};
+use crate::vm::{Callbacks, Context, Listing, PayloadState, RunOptions, State, Vms};
 use crate::vm::{directory, driver};
 use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak, mpsc};
 use std::time::{Duration, Instant};
+use vm_directory::{Line, VmState};
 use vmm::child::Killer;
 use vmm::death::Death;
 use vmm::{Control, Vmm};
@@ -57,7 +58,7 @@ struct Inner {
     /// When the VMM was started.
     executed: Option<Instant>,
     /// What the guest's CPUs do.
-    activity: Activity,
+    activity: VmState,
     /// Whether someone wants them stopped.
     wants_suspended: bool,
 }
@@ -108,7 +109,7 @@ impl Instance {
                 finished: false,
                 listing,
                 executed: None,
-                activity: Activity::default(),
+                activity: VmState::Running,
                 wants_suspended: false,
             }),
             changed: Condvar::new(),
@@ -259,11 +260,11 @@ impl Instance {
     fn check_runs(&self, call: &str) -> Result<(), Error> {
         let inner = self.inner();
         let is = match (inner.state, inner.activity) {
-            (State::Running(_), Activity::Running) => return Ok(()),
-            (State::Running(_), stopped) => stopped.word(),
-            (state, _) => state.word(),
+            (State::Running(_), VmState::Running) => return Ok(()),
+            (State::Running(_), stopped) => stopped.to_string(),
+            (state, _) => state.word().to_owned(),
         };
-        let error = Error::state(is, call, "running");
+        let error = Error::state(&is, call, "running");
         Err(match inner.state {
             State::Running(_) => error.with_remedy("resume it first"),
             _ => error,
@@ -287,8 +288,8 @@ impl Instance {
         self.inner().wants_suspended = true;
         let done = control.suspend();
         // A VMM that was slow to answer may have done it all the same.
-        if done.is_ok() || self.inner().activity == Activity::Suspended {
-            self.set_activity(Activity::Suspended);
+        if done.is_ok() || self.inner().activity == VmState::Suspended {
+            self.set_activity(VmState::Suspended);
             return Ok(());
         }
         done.map_err(|e| Error::from(e).with_remedy("`vm list` shows it once it is suspended"))
@@ -302,7 +303,7 @@ impl Instance {
         let control = self.control("resume")?;
         control.resume()?;
         self.inner().wants_suspended = false;
-        self.set_activity(Activity::Running);
+        self.set_activity(VmState::Running);
         Ok(())
     }
 
@@ -314,20 +315,20 @@ impl Instance {
     /// The VMM says that it has stopped the guest's CPUs.
     pub(super) fn paused(&self) {
         let activity = if self.inner().wants_suspended {
-            Activity::Suspended
+            VmState::Suspended
         } else {
-            Activity::Paused
+            VmState::Paused
         };
         self.set_activity(activity);
     }
 
     /// The VMM says that the guest's CPUs run.
     pub(super) fn resumed(&self) {
-        self.set_activity(Activity::Running);
+        self.set_activity(VmState::Running);
     }
 
     /// Remembers what the guest's CPUs do, and tells other programs.
-    fn set_activity(&self, activity: Activity) {
+    fn set_activity(&self, activity: VmState) {
         {
             let mut inner = self.inner();
             if inner.activity == activity || !matches!(inner.state, State::Running(_)) {
@@ -335,18 +336,10 @@ impl Instance {
             }
             inner.activity = activity;
         }
-        log::info!(
-            "VM '{}' (CID {}) is {}",
-            self.name,
-            self.cid,
-            activity.word()
-        );
-        if let Err(e) = directory::note_state(&self.directory, activity.word()) {
-            log::warn!(
-                "cannot note in {} that the VM is {}: {e}",
-                self.directory.display(),
-                activity.word()
-            );
+        log::info!("VM '{}' (CID {}) is {activity}", self.name, self.cid);
+        if let Err(e) = directory::note_in(&self.directory, &Line::State(activity)) {
+            let place = self.directory.display();
+            log::warn!("cannot note in {place} that the VM is {activity}: {e}");
         }
     }
 
@@ -396,7 +389,7 @@ impl Instance {
         if let Some(listing) = listing {
             listing.set_console(path);
         }
-        match directory::note_console(&self.directory, path) {
+        match directory::note_in(&self.directory, &Line::Console(path)) {
             // It has ended since.
             Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Error::io(
                 format!("note the console in {}", self.directory.display()),

@@ -43,30 +43,6 @@ impl PayloadState {
     }
 }
 
-/// What the CPUs of a started guest do, as the VMM says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Activity {
-    /// They run.
-    #[default]
-    Running,
-    /// Someone suspended them.
-    Suspended,
-    /// The VMM stopped them by itself: it could not read or write a disk.
-    Paused,
-}
-
-impl Activity {
-    /// A word for messages and for other programs.
-    #[must_use]
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Running => "running",
-            Self::Suspended => "suspended",
-            Self::Paused => "paused",
-        }
-    }
-}
-
 /// The state of a VM.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {

@@ -117,7 +117,7 @@ fn run(
     verbose: bool,
 ) -> Result<ExitCode> {
     let program = manager::locate(&args.manager, args.early)?;
-    // What cannot be had should not cost a manager.
+    // A missing file should not cost the start of a manager.
     open(files.apk)?;
     let mut app = settings(args)?;
     app.name = name.to_owned();
