@@ -156,6 +156,12 @@ impl From<avf_rpc::Error> for Error {
     }
 }
 
+impl From<debug_policy::Error> for Error {
+    fn from(error: debug_policy::Error) -> Self {
+        Self::of(Kind::Failure, error)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

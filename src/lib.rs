@@ -18,7 +18,6 @@ pub mod app_config;
 pub mod args;
 pub mod capabilities;
 pub mod client;
-pub mod debug_policy;
 pub mod device_tree;
 pub mod error;
 mod fd;
@@ -50,7 +49,7 @@ pub fn run() -> ExitCode {
         Ok(level) => level,
         Err(e) => return failed(&e),
     };
-    logger::install(profile::NAME, level);
+    logger::install(profile::NAME, level, avf_rpc::library_log::suffix);
     signals::ignore_file_size_limit();
     let success = |()| ExitCode::SUCCESS;
     args::parse(std::env::args_os())

@@ -155,7 +155,7 @@ pub fn vsock_device(fds: &VsockFds) -> Result<(), Error> {
         guest_cid: vsock_device::GuestCid::new(fds.cid).map_err(|e| failed(e.into()))?,
         listener: take("listening socket", fds.listener)?,
         directory: take("directory", fds.directory)?,
-        prefix: crate::vm::VSOCK_SOCKET.to_owned(),
+        prefix: vm_directory::VSOCK.to_owned(),
     };
     vsock_device::run(config).map_err(|e| failed(e.into()))
 }

@@ -9,11 +9,11 @@ pub(crate) use base::supported;
 pub use payload::Platform;
 
 use crate::capabilities::Capabilities;
-use crate::debug_policy::DebugPolicy;
 use crate::error::{Cause, Error, Kind};
 use crate::fd::file as open;
 use avf_aidl::service::app_config::{CustomConfig, DebugLevel, Payload};
 use avf_aidl::service::{DiskImage, Partition, VirtualMachineAppConfig, VirtualMachineRawConfig};
+use debug_policy::DebugPolicy;
 use host::Host;
 use microdroid::{INSTANCE_PARTITION, STORAGE_PARTITION, VENDOR_PARTITION};
 use rsbinder::ParcelFileDescriptor;

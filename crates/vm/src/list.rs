@@ -64,7 +64,7 @@ pub(crate) fn list(args: &ListArgs) -> Result<ExitCode> {
 
 fn usage(machine: &Machine) -> Option<(i32, Usage)> {
     let vmm = machine.vmm()?;
-    Some((vmm.pid, vmm.usage()?))
+    Some((vmm.pid, machines::usage(vmm)?))
 }
 
 fn entry(machine: &Machine, status: Status) -> Entry {

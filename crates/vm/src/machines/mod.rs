@@ -4,13 +4,11 @@
 //! The manager lists the VMs that this user may see; early VMs, which no service knows, are found
 //! in their directory. Each VM's directory has a note about its owner and a control socket.
 
-mod note;
 mod process;
 mod select;
 mod status;
 
-pub(crate) use note::Note;
-pub(crate) use process::{Process, Usage};
+pub(crate) use process::{Usage, usage};
 pub(crate) use select::{only_one_with_console, select};
 pub(crate) use status::Status;
 
@@ -23,18 +21,8 @@ use std::fs;
 use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use vm_directory::{Directory, Note, Process, bases};
 use vmclient::rsbinder::ExceptionCode;
-
-/// Where the directories of early VMs are, below the root directory.
-const EARLY: &str = "mnt/vm/early";
-/// Where those of other VMs are: with the global service, on Android and on Linux, and without it.
-const OTHERS: [&str; 3] = [
-    "data/misc/virtualizationservice",
-    "run/virtualizationservice/vms",
-    "run/virtmgr",
-];
-/// The same for users without the service, in their runtime directory.
-const IN_RUNTIME: &str = "virtmgr";
 
 /// A VM that runs.
 #[derive(Debug, Clone)]
@@ -67,15 +55,10 @@ impl Machine {
         }
     }
 
-    /// Its VMM's process, as far as it is known and runs.
+    /// Its VMM's process, if it runs.
     pub(crate) fn vmm(&self) -> Option<Process> {
-        let processes = &self.note.as_ref()?.processes;
-        let mut alive = processes.iter().copied().filter(|p| p.is_alive());
-        let first = alive.next()?;
-        std::iter::once(first)
-            .chain(alive)
-            .find(|process| process.is_vmm())
-            .or(Some(first))
+        let vmm = self.note.as_ref()?.vmm.as_ref()?.process;
+        vmm.is_alive().then_some(vmm)
     }
 
     /// That this user may reach the VM.
@@ -99,25 +82,25 @@ impl Machine {
     /// The VM in `directory`, if its manager lives.
     fn at(directory: &Path, is_early: bool) -> Option<Self> {
         let cid = directory.file_name()?.to_str()?.parse().ok()?;
-        let meta = fs::symlink_metadata(directory).ok()?;
-        if !meta.is_dir() {
-            return None;
-        }
-        let note = match Note::read(directory) {
-            Ok(note) => Some(note),
-            Err(e) if e.kind() == ErrorKind::PermissionDenied => None,
+        let opened = Directory::open(directory);
+        let (uid, note) = match opened.and_then(|d| Ok((d.owner()?, Note::read(&d)?))) {
+            Ok((uid, note)) => (uid, Some(note)),
+            Err(e) if e.kind() == ErrorKind::PermissionDenied => {
+                let meta = fs::symlink_metadata(directory).ok()?;
+                (meta.is_dir().then(|| meta.uid())?, None)
+            }
             // It is just being made or removed.
             Err(_) => return None,
         };
         if let Some(note) = &note
-            && !note.manager.is_some_and(Process::is_alive)
+            && note.has_live_manager() != Some(true)
         {
             return None;
         }
         Some(Self {
             cid,
             directory: directory.to_owned(),
-            uid: meta.uid(),
+            uid,
             is_early,
             client: note.as_ref().and_then(|note| note.client),
             console: note.as_ref().and_then(|note| note.console.clone()),
@@ -191,13 +174,13 @@ fn of_manager(program: &Path) -> Result<Vec<Machine>> {
 
 /// The early VMs that run.
 fn early_ones() -> Vec<Machine> {
-    in_directory(&root().join(EARLY), true)
+    in_directory(&bases::early(&root()), true)
 }
 
 /// The other VMs of this user.
 fn own() -> Vec<Machine> {
     let me = rustix::process::geteuid().as_raw();
-    let mut own: Vec<Machine> = bases()
+    let mut own: Vec<Machine> = bases::visible(&root())
         .iter()
         .flat_map(|base| in_directory(base, false))
         .collect();
@@ -214,21 +197,10 @@ fn in_directory(base: &Path, is_early: bool) -> Vec<Machine> {
         .collect()
 }
 
-/// Where the directories of this user's VMs can be, but for early VMs.
-fn bases() -> Vec<PathBuf> {
-    let root = root();
-    let runtime = std::env::var_os("XDG_RUNTIME_DIR").filter(|place| !place.is_empty());
-    OTHERS
-        .iter()
-        .map(|base| root.join(base))
-        .chain(runtime.map(|place| PathBuf::from(place).join(IN_RUNTIME)))
-        .collect()
-}
-
 /// The directory of the VM `cid` of the manager with this process id.
 pub(crate) fn directory_of(cid: u32, manager: u32) -> Option<PathBuf> {
-    let early = (root().join(EARLY), true);
-    bases()
+    let early = (bases::early(&root()), true);
+    bases::visible(&root())
         .into_iter()
         .map(|base| (base, false))
         .chain([early])
@@ -273,7 +245,7 @@ pub(crate) mod tests {
                 .mode(0o700)
                 .create(&directory)
                 .unwrap();
-            fs::write(directory.join(note::FILE), note).unwrap();
+            fs::write(directory.join(vm_directory::OWNER), note).unwrap();
             directory
         };
         let me = Process::of_pid(std::process::id().cast_signed()).unwrap();

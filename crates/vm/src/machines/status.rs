@@ -90,7 +90,7 @@ impl Machine {
         match &self.note {
             None => return Err(Status::Foreign),
             // It does not answer before it is started.
-            Some(note) if note.processes.is_empty() => return Err(Status::Created),
+            Some(note) if note.vmm.is_none() => return Err(Status::Created),
             Some(_) => {}
         }
         Control::connect(&self.directory, TIMEOUT).map_err(|e| Status::from_error(&e))
