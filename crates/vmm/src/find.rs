@@ -5,6 +5,7 @@ use crate::accel::{self, Acceleration};
 use crate::crosvm::{Crosvm, Dialect, Platform};
 use crate::qemu::{self, Qemu};
 use crate::{Arch, Error, Vmm};
+use host::Host;
 use std::env;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -54,6 +55,9 @@ impl Program {
     }
 }
 
+/// The property that names another crosvm than the platform's.
+const CROSVM_PROPERTY: &str = "hypervisor.virtualizationmanager.crosvm_path";
+
 /// What the host says about its VMM.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -64,6 +68,20 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// What `host` says: its system, and the crosvm that its property names.
+    #[must_use]
+    pub fn of_host(host: &Host) -> Self {
+        let named = host.property(CROSVM_PROPERTY).map(|path| host.path(&path));
+        Self {
+            platform: if host.is_android() {
+                Platform::Android
+            } else {
+                Platform::Linux
+            },
+            shipped: named.into_iter().chain([host.path(SHIPPED)]).collect(),
+        }
+    }
+
     /// The defaults of a Linux host: a crosvm may be where Android has it.
     #[must_use]
     pub fn linux() -> Self {
