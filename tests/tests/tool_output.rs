@@ -152,6 +152,8 @@ fn what_went_wrong_is_told_once_and_in_words() {
     let lines: Vec<&str> = errors.lines().collect();
     let unique: BTreeSet<&str> = lines.iter().copied().collect();
     assert_eq!(unique.len(), lines.len(), "{errors}");
+    // Neither by the manager, the guest's console and the tool.
+    assert_eq!(errors.matches("/payload/not_there").count(), 1, "{errors}");
     let last = lines.last().unwrap();
     assert!(
         last.starts_with("error: the VM died: the guest ") && last.ends_with(')'),

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The VMs that run, as their managers leave word of them in the file system.
+//! Running VMs, as their managers leave word of them in the file system.
 //!
-//! The manager lists the VMs that this user may see; early VMs, which no service knows, are found
-//! in their directory. Each VM's directory has a note about its owner and a control socket.
+//! This user's VMs, and for root those of all users, are found in their directories, so that no manager
+//! and no service need answer. A manager is asked for VMs of others that it may know of.
 
 mod note;
 mod process;
@@ -16,7 +16,6 @@ pub(crate) use status::Status;
 
 use crate::cli::common::ManagerArgs;
 use crate::manager;
-use crate::out::tell;
 use anyhow::{Context, Result, anyhow};
 use host::printable;
 use std::fs;
@@ -129,16 +128,22 @@ impl Machine {
 /// The VMs that this user may see, by CID.
 ///
 /// # Errors
-/// If the manager is there and cannot tell.
+/// If a manager that was named cannot be asked.
 pub(crate) fn all(args: &ManagerArgs) -> Result<Vec<Machine>> {
-    let mut machines = early_ones();
-    match manager::locate(args, false) {
-        Ok(program) => machines.extend(of_manager(&program)?),
-        // A system that has early VMs only needs no other manager.
-        Err(_) if manager::locate(args, true).is_ok() => {}
-        Err(e) => return Err(e),
-    }
-    machines.sort_by_key(|machine| (machine.cid, machine.is_early));
+    let mut machines = match manager::locate(args, false) {
+        Ok(program) => match of_manager(&program) {
+            Ok(machines) => machines,
+            // The VMs in this user's own places are found without it. What else it knows cannot be
+            // told, as where it is not permitted to or its service is down.
+            Err(_) if args.manager.is_none() => Vec::new(),
+            Err(e) => return Err(e),
+        },
+        Err(_) => Vec::new(),
+    };
+    machines.extend(early_ones());
+    machines.extend(own());
+    // The sort is stable: what the manager says of a VM goes first.
+    machines.sort_by(|a, b| (a.cid, &a.directory).cmp(&(b.cid, &b.directory)));
     machines.dedup_by(|a, b| a.directory == b.directory);
     Ok(machines)
 }
@@ -148,14 +153,11 @@ fn of_manager(program: &Path) -> Result<Vec<Machine>> {
     let manager = manager::start_quietly(program)?;
     let listed = match manager.service().debugListVms() {
         Ok(listed) => listed,
-        Err(status) if status.exception_code() == ExceptionCode::Security => {
-            let why = status.message().unwrap_or("no permission").to_owned();
-            tell(&format!("Only VMs of your own are seen: {why}"));
-            return Ok(own());
-        }
+        // This user may see no VMs but its own.
+        Err(status) if status.exception_code() == ExceptionCode::Security => Vec::new(),
         Err(status) => {
             return Err(manager::refused("debugListVms", status))
-                .with_context(|| format!("list the VMs by {}", program.display()));
+                .with_context(|| format!("cannot list the VMs that {} knows", program.display()));
         }
     };
     Ok(listed
@@ -194,14 +196,13 @@ fn early_ones() -> Vec<Machine> {
     in_directory(&root().join(EARLY), true)
 }
 
-/// The other VMs of this user.
+/// The other VMs of this user, or, for root, of all users.
 fn own() -> Vec<Machine> {
-    let me = rustix::process::geteuid().as_raw();
     let mut own: Vec<Machine> = bases()
         .iter()
         .flat_map(|base| in_directory(base, false))
         .collect();
-    own.retain(|machine| machine.uid == me);
+    own.retain(|machine| machine.check_access().is_ok());
     own
 }
 
@@ -214,15 +215,30 @@ fn in_directory(base: &Path, is_early: bool) -> Vec<Machine> {
         .collect()
 }
 
-/// Where the directories of this user's VMs can be, but for early VMs.
+/// Where the directories of VMs can be that this user may use, but for early VMs.
 fn bases() -> Vec<PathBuf> {
     let root = root();
-    let runtime = std::env::var_os("XDG_RUNTIME_DIR").filter(|place| !place.is_empty());
-    OTHERS
+    let me = rustix::process::geteuid();
+    let users = root.join("run/user");
+    let mut runtime: Vec<PathBuf> = std::env::var_os("XDG_RUNTIME_DIR")
+        .filter(|place| !place.is_empty())
+        .map(PathBuf::from)
+        .into_iter()
+        .collect();
+    if me.is_root() {
+        let of_users = fs::read_dir(users).into_iter().flatten().flatten();
+        runtime.extend(of_users.map(|user| user.path()));
+    } else {
+        runtime.push(users.join(me.as_raw().to_string()));
+    }
+    let mut bases: Vec<PathBuf> = OTHERS
         .iter()
         .map(|base| root.join(base))
-        .chain(runtime.map(|place| PathBuf::from(place).join(IN_RUNTIME)))
-        .collect()
+        .chain(runtime.into_iter().map(|place| place.join(IN_RUNTIME)))
+        .collect();
+    bases.sort();
+    bases.dedup();
+    bases
 }
 
 /// The directory of the VM `cid` of the manager with this process id.

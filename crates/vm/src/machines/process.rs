@@ -41,9 +41,10 @@ impl Process {
         })
     }
 
-    /// The process that has this number now.
+    /// The process that has this number now. A zombie is dead.
     pub(crate) fn of_pid(pid: i32) -> Option<Self> {
-        let start = Stat::of(pid)?.number(START)?;
+        let stat = Stat::of(pid).filter(|stat| !stat.is_dead())?;
+        let start = stat.number(START)?;
         Some(Self { pid, start })
     }
 
@@ -108,6 +109,11 @@ impl Stat {
             name: name.to_owned(),
             fields: tail.split_whitespace().map(str::to_owned).collect(),
         })
+    }
+
+    /// Whether it has ended, and nobody has reaped it yet, as in a container without an init.
+    fn is_dead(&self) -> bool {
+        matches!(self.fields.first().map(String::as_str), Some("Z" | "X"))
     }
 
     fn number(&self, field: usize) -> Option<u64> {
