@@ -26,7 +26,7 @@ pub enum Command {
 pub struct ServeFds {
     /// The bootstrap socket.
     pub rpc_server: RawFd,
-    /// The pipe that is told when the service is ready.
+    /// The pipe to write to when the service is ready.
     pub ready: RawFd,
 }
 
@@ -71,7 +71,8 @@ socketpair and a pipe, forks, and leaves one end of each to this program:
 
 The program ends, and its VMs with it, when the client closes the socket or dies.
 
-Exit status: 0 after the client hung up; 77 for want of a permission; 1 if something else failed.
+Exit status: 0 after the client hung up; 128 and the number of the signal after SIGHUP, SIGINT or
+SIGTERM, which end it in order; 77 for want of a permission; 1 if something else failed.
 
 Environment:
   VIRTMGR_VMM    the VMM: a path, or a name in PATH (default: where KVM works the platform's

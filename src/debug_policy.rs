@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The host's debug policy: what of its guests may be seen by people. The boot loader leaves it in
+//! The host's debug policy: what guests may expose for debugging. The boot loader leaves it in
 //! the device tree, below `/avf/guest`; a system property may name a device-tree overlay that takes
 //! its place. A property of the policy is a big-endian 32-bit number, 1 for yes and 0 for no, and one
 //! that is not there means no.
@@ -47,11 +47,11 @@ pub enum Error {
     Read {
         /// The file.
         path: PathBuf,
-        /// The system's answer.
+        /// The system error.
         source: io::Error,
     },
     /// The overlay is not one.
-    #[error("debug policy {}: it is no device-tree overlay: {why}", path.display())]
+    #[error("debug policy {}: it is not a device-tree overlay: {why}", path.display())]
     Overlay {
         /// The overlay's file.
         path: PathBuf,
@@ -104,7 +104,7 @@ impl DebugPolicy {
     /// The policy in an overlay of `bytes`; `path` is its name in errors.
     ///
     /// # Errors
-    /// If it is no overlay, or says neither yes nor no.
+    /// If it is not an overlay, or says neither yes nor no.
     pub fn from_overlay(path: &Path, bytes: &[u8]) -> Result<Self, Error> {
         let broken = |why: String| Error::Overlay {
             path: path.to_owned(),

@@ -89,7 +89,7 @@ fn node(name: &str) -> DeviceTreeNode {
 fn host_node(path: &Path, name: &str, depth: usize) -> Result<Option<DeviceTreeNode>, Error> {
     let failed = |path: &Path, e: io::Error| {
         Error::io(
-            format!("read the host's device tree at {}", path.display()),
+            format!("cannot read the host's device tree at {}", path.display()),
             e,
         )
     };
@@ -137,7 +137,7 @@ mod tests {
 
     const ID: [u8; 64] = [0xa5; 64];
 
-    /// What another program reads in the bytes; none if there is no such program.
+    /// What another program reads in the bytes; none if that program is missing.
     fn run(program: &str, args: &[&str]) -> Option<String> {
         match Command::new(program).args(args).output() {
             Ok(output) => {

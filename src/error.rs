@@ -102,13 +102,10 @@ impl Error {
         )
     }
 
-    /// The client hung up, so nothing is begun any more.
+    /// The manager ends, so that nothing is begun any more.
     #[must_use]
     pub fn ending() -> Self {
-        Self::new(
-            Kind::Failure,
-            "the manager is ending, because its client hung up",
-        )
+        Self::new(Kind::Failure, "the manager is ending; start another one")
     }
 
     /// What the failure means for the client.

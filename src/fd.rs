@@ -100,7 +100,7 @@ pub(crate) fn sealed(name: &str, content: &[u8]) -> Result<File, Error> {
         let fd = memfd_create(name, MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
         let mut file = File::from(fd);
         file.write_all(content)?;
-        // Whoever gets the descriptor reads on from where it stands.
+        // The receiver reads on from the descriptor's position.
         file.rewind()?;
         let seals = SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE;
         fcntl_add_seals(&file, seals)?;

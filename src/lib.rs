@@ -28,13 +28,14 @@ pub mod reports;
 pub mod requested;
 pub mod service;
 pub mod settings;
+pub mod signals;
 pub mod start;
 pub mod status;
 pub mod vm;
 
 use host::{chain, logger, printable};
 use std::error::Error;
-use std::io;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 /// The exit status for want of a permission, `EX_NOPERM` of `sysexits.h`: clients tell their
@@ -50,30 +51,28 @@ pub fn run() -> ExitCode {
         Err(e) => return failed(&e),
     };
     logger::install(profile::NAME, level);
-    let done = args::parse(std::env::args_os())
+    signals::ignore_file_size_limit();
+    let success = |()| ExitCode::SUCCESS;
+    args::parse(std::env::args_os())
         .map_err(start::Error::from)
         .and_then(|command| match command {
-            args::Command::Help => {
-                println!("{}", args::help());
-                Ok(())
-            }
+            args::Command::Help => print(&args::help()),
             args::Command::Version => {
-                println!("{} {}", profile::NAME, env!("CARGO_PKG_VERSION"));
-                Ok(())
+                print(&format!("{} {}", profile::NAME, env!("CARGO_PKG_VERSION")))
             }
-            args::Command::Serve(fds) => start::serve(fds),
-            args::Command::VsockDevice(fds) => start::vsock_device(&fds),
-            args::Command::Supervise(arguments) => start::supervise(arguments),
-        });
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(e) => failed(&e),
-    }
+            args::Command::Serve(fds) => start::serve(fds).map(|end| match end {
+                start::End::HungUp => ExitCode::SUCCESS,
+                start::End::Signalled(signal) => ExitCode::from(signal.exit_status()),
+            }),
+            args::Command::VsockDevice(fds) => start::vsock_device(&fds).map(success),
+            args::Command::Supervise(arguments) => start::supervise(arguments).map(success),
+        })
+        .unwrap_or_else(|e| failed(&e))
 }
 
 /// Says why the program ends, and gives the exit status that tells so.
 fn failed(error: &(dyn Error + 'static)) -> ExitCode {
-    eprintln!("{}: {}", profile::NAME, printable(&chain(error)));
+    say(&format!("{}: {}", profile::NAME, printable(&chain(error))));
     ExitCode::from(if is_for_want_of_permission(error) {
         NOT_PERMITTED
     } else {
@@ -84,8 +83,25 @@ fn failed(error: &(dyn Error + 'static)) -> ExitCode {
 /// Ends a program that cannot do its work, with the reason.
 #[must_use]
 pub fn refuse(why: &str) -> ExitCode {
-    eprintln!("{why}");
+    say(why);
     ExitCode::FAILURE
+}
+
+/// Writes a line to standard error. If that is closed or full, nobody can be told.
+fn say(line: &str) {
+    let _ = writeln!(io::stderr(), "{line}");
+}
+
+/// Writes a line to standard output. A reader that has gone has had enough.
+fn print(line: &str) -> Result<ExitCode, start::Error> {
+    let mut out = io::stdout();
+    match writeln!(out, "{line}").and_then(|()| out.flush()) {
+        Err(e) if e.kind() != io::ErrorKind::BrokenPipe => Err(start::Error::System {
+            what: "cannot write to standard output",
+            source: e,
+        }),
+        _ => Ok(ExitCode::SUCCESS),
+    }
 }
 
 /// Whether the system denied something, at the root of `error`.

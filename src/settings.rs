@@ -49,7 +49,7 @@ pub struct Error {
 }
 
 impl Settings {
-    /// Those of the environment.
+    /// The settings in the environment.
     ///
     /// # Errors
     /// If one has a value that it must not have.

@@ -6,6 +6,7 @@ use crate::client::Client;
 use crate::profile::{Chosen, Profile};
 use crate::service::VirtualizationService;
 use crate::settings::Settings;
+use crate::signals::{self, Signal, Signals};
 use avf_rpc::bootstrap;
 use avf_rpc::server::{Policy, Server};
 use command_fds::inherited;
@@ -13,7 +14,7 @@ use host::{Host, RootError};
 use rustix::fs::{FileType, OFlags};
 use rustix::net::{AddressFamily, SocketType};
 use std::io;
-use std::os::fd::{OwnedFd, RawFd};
+use std::os::fd::{AsFd, OwnedFd, RawFd};
 use std::time::Duration;
 
 /// Why the program ends without having served.
@@ -79,12 +80,26 @@ const POLICY: Policy = Policy {
     reply_timeout: Some(Duration::from_secs(30)),
 };
 
-/// Serves the client until it hangs up; then every VM is gone.
+/// Why a manager ended that has served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// Its client hung up.
+    HungUp,
+    /// A signal asked it to.
+    Signalled(Signal),
+}
+
+/// Serves the client until it hangs up or a signal comes; then every VM is gone.
 ///
 /// # Errors
 /// If a descriptor is wrong, or the service cannot be set up.
-pub fn serve(fds: ServeFds) -> Result<(), Error> {
+pub fn serve(fds: ServeFds) -> Result<End, Error> {
     adopt_descriptors()?;
+    // Before there is another thread, which would have them unblocked.
+    let signals = Signals::block().map_err(|source| Error::System {
+        what: "cannot wait for signals",
+        source,
+    })?;
     let rpc = bootstrap_socket(fds.rpc_server)?;
     let ready = ready_pipe(fds.ready)?;
     let settings = Settings::of_process()?;
@@ -110,11 +125,15 @@ pub fn serve(fds: ServeFds) -> Result<(), Error> {
         });
     }
     drop(ready);
-    let end = bootstrap::serve(&rpc, &server);
+    let served = bootstrap::serve_until(&rpc, &server, Some(signals.as_fd()));
+    let end = signals.take().map_or(End::HungUp, End::Signalled);
+    if let End::Signalled(signal) = end {
+        log::info!("{}: every VM is ended", signal.name);
+    }
     // First the VMs, so that no call can be waiting for one; then the sessions.
-    vms.end();
+    vms.end(end == End::HungUp);
     drop(server);
-    end.map_err(|source| Error::Rpc {
+    served.map(|_| end).map_err(|source| Error::Rpc {
         what: "serve the client",
         source,
     })
@@ -125,6 +144,7 @@ pub fn serve(fds: ServeFds) -> Result<(), Error> {
 /// # Errors
 /// If a descriptor is wrong or the device fails.
 pub fn vsock_device(fds: &VsockFds) -> Result<(), Error> {
+    signals::ignore_ending();
     adopt_descriptors()?;
     let failed = |source: Box<dyn std::error::Error + Send + Sync>| Error::VsockDevice {
         cid: fds.cid,

@@ -25,7 +25,7 @@ pub(crate) struct Speed {
     pub(crate) ratio: f64,
 }
 
-/// The disks behind the raw one, in the order in which the guest has them.
+/// The disks after the raw one, in the guest's order.
 const DISKS: [(&str, &str, [bool; 2]); 3] = [
     ("/dev/vdb", "two writable partitions", [true, true]),
     ("/dev/vdc", "two read-only partitions", [false, false]),

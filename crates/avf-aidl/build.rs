@@ -12,7 +12,7 @@ const BASE: [&str; 3] = [
     "android/system/virtualmachineservice",
 ];
 
-/// Packages behind the feature `full`.
+/// Packages of the feature `full`.
 const FULL: [&str; 5] = [
     "android/content/pm",
     "android/os",

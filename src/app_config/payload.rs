@@ -46,7 +46,7 @@ pub trait Platform {
 /// What a client says of its payload.
 #[derive(Debug)]
 pub(super) struct Config {
-    /// What the guest is told to run.
+    /// What the guest has to run.
     entry: metadata::Payload,
     /// The configuration in the APK; the default if the client describes the payload itself.
     config: PayloadConfig,

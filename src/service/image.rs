@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Files that clients have made for their guests: instance, data and raw partitions, and idsigs.
+//! Files that managers fill for clients: instance, data and raw partitions, and idsigs.
 
 use crate::fd::regular;
 use crate::status::{exception, failure};
@@ -54,18 +54,28 @@ pub(super) fn initialize(
     }
     let file = regular("imageFd", image, OFlags::WRONLY).map_err(|e| Status::from(&e))?;
     file.set_len(0)
-        .map_err(|e| failed("imageFd: truncate", &e))?;
-    file.set_len(size)
-        .map_err(|e| failed("imageFd: set the size", &e))?;
-    file.write_all_at(&head, 0)
-        .map_err(|e| failed("imageFd: write", &e))
+        .map_err(|e| failed("cannot truncate imageFd", &e))?;
+    let filled = file
+        .set_len(size)
+        .map_err(|e| failed("cannot set the size of imageFd", &e))
+        .and_then(|()| {
+            file.write_all_at(&head, 0)
+                .map_err(|e| failed("cannot write to imageFd", &e))
+        });
+    if filled.is_err() {
+        // Half an image must not look like one, nor take space.
+        let _ = file.set_len(0);
+    }
+    filled
 }
 
-/// Makes the file behind `idsig` the idsig of the APK `input`, unless it is that already.
+/// Makes the file `idsig` the idsig of the APK `input`, unless it is that already. After a failure the
+/// file is as it was.
 ///
 /// # Errors
-/// ILLEGAL_ARGUMENT if a descriptor is not that of a regular file, open as it must be; the default
-/// error if the APK is not signed, or reading or writing fails.
+/// ILLEGAL_ARGUMENT if a descriptor is not that of a regular file, open as it must be, if both are of
+/// one file, or `idsig` has other content than an idsig; the default error if the APK is not signed,
+/// or reading or writing fails.
 pub(super) fn update_idsig(
     input: &ParcelFileDescriptor,
     idsig: &ParcelFileDescriptor,
@@ -75,7 +85,13 @@ pub(super) fn update_idsig(
     let mut idsig = regular("idsigFd", idsig, OFlags::RDWR).map_err(|e| Status::from(&e))?;
     let is_new = apk_idsig::update(&input, &mut idsig, sdk).map_err(|e| {
         log::error!("createOrUpdateIdsigFile: {}", chain(&e));
-        failure(&e)
+        match e {
+            apk_idsig::Error::SameFile | apk_idsig::Error::NotIdsig => exception(
+                ExceptionCode::IllegalArgument,
+                &format!("idsigFd: {}", chain(&e)),
+            ),
+            e => failure(&e),
+        }
     })?;
     log::debug!("idsig {}", if is_new { "made" } else { "is up to date" });
     Ok(())
@@ -132,9 +148,30 @@ mod tests {
             let error = initialize(&fd, size, kind).unwrap_err();
             assert_eq!(error.exception_code(), ExceptionCode::IllegalArgument);
         }
+        let error = update_idsig(&fd, &fd, 35).unwrap_err();
+        assert_eq!(error.exception_code(), ExceptionCode::IllegalArgument);
+        let apk = tempfile::tempfile().unwrap();
+        let error = update_idsig(&ParcelFileDescriptor::new(apk), &fd, 35).unwrap_err();
+        assert_eq!(error.exception_code(), ExceptionCode::IllegalArgument);
         let read_only = ParcelFileDescriptor::new(File::open(file.path()).unwrap());
         let error = initialize(&read_only, 4096, PartitionType::RAW).unwrap_err();
         assert_eq!(error.exception_code(), ExceptionCode::IllegalArgument);
         assert_eq!(std::fs::metadata(file.path()).unwrap().len(), 10_000);
+    }
+
+    #[test]
+    fn a_failure_leaves_no_half_image() {
+        use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
+        let flags = MemfdFlags::ALLOW_SEALING | MemfdFlags::CLOEXEC;
+        let image = File::from(memfd_create("image", flags).unwrap());
+        // As a full disk: the size can be set, nothing can be written.
+        fcntl_add_seals(&image, SealFlags::WRITE).unwrap();
+        let fd = ParcelFileDescriptor::new(image.try_clone().unwrap());
+        let error = initialize(&fd, 4096, PartitionType::ENCRYPTEDSTORE).unwrap_err();
+        assert!(
+            error.to_string().contains("cannot write to imageFd"),
+            "{error}"
+        );
+        assert_eq!(image.metadata().unwrap().len(), 0);
     }
 }

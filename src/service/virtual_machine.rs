@@ -17,7 +17,7 @@ pub struct VirtualMachine {
     holder: Holder,
 }
 
-/// Who has a handle.
+/// The holder of a handle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Holder {
     /// The client that created the VM, which lives as long as the client holds this.

@@ -61,7 +61,7 @@ impl Vms {
         if inner.ending {
             return Err(Error::ending());
         }
-        // Those that have ended are joined here, so that a client with many short VMs does not
+        // Threads that have ended are joined here, so that a client with many short VMs does not
         // gather threads.
         let (ended, running) = inner.drivers.drain(..).partition(JoinHandle::is_finished);
         inner.drivers = running;
@@ -69,12 +69,12 @@ impl Vms {
         let thread = std::thread::Builder::new()
             .name(format!("vm-{}", vm.cid()))
             .spawn(body)
-            .map_err(|e| Error::io("start the VM's thread", e))?;
+            .map_err(|e| Error::io("cannot start the VM's thread", e))?;
         inner.drivers.push(thread);
         Ok(())
     }
 
-    /// Those that live.
+    /// The VMs that are alive.
     #[must_use]
     pub fn all(&self) -> Vec<Arc<Instance>> {
         self.inner().vms.iter().filter_map(Weak::upgrade).collect()
@@ -88,11 +88,14 @@ impl Vms {
         }
     }
 
-    /// Kills every VM, waits until all of them are cleaned up, and refuses new ones.
-    pub fn end(&self) {
+    /// Kills every VM, waits until all of them are cleaned up, and refuses new ones. Clients that are
+    /// gone are not told of it.
+    pub fn end(&self, clients_are_gone: bool) {
         self.inner().ending = true;
         for vm in self.all() {
-            vm.callbacks().clear();
+            if clients_are_gone {
+                vm.callbacks().clear();
+            }
             vm.kill();
         }
         let drivers = std::mem::take(&mut self.inner().drivers);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! App configs: APKs that are signed here, and what goes with them.
+//! App configs: APKs that are signed here, and their other files.
 
 use crate::host::{Host, VM};
 use apk_builder::{Entry, PROGRAMS, Signer};

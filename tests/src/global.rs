@@ -37,7 +37,7 @@ pub enum Way {
 }
 
 impl Way {
-    /// The ways that this machine has; says which it has not.
+    /// The ways that this machine has; reports those that are missing.
     #[must_use]
     pub fn all() -> Vec<Self> {
         let mut ways = vec![Self::Socket];

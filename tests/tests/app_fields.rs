@@ -398,8 +398,9 @@ fn idsigs_are_made_of_signed_apks_only() {
             (before.mtime(), before.mtime_nsec()),
             (after.mtime(), after.mtime_nsec())
         );
-        // One that does not is.
-        fs::write(&idsig, "something else").unwrap();
+        // One with a cut tree is: an older manager left such files on a full disk.
+        let cut = fs::OpenOptions::new().write(true).open(&idsig).unwrap();
+        cut.set_len(content.len() as u64 - 1).unwrap();
         assert_eq!(apps.idsig(&manager, &apk), idsig);
         assert_eq!(fs::read(&idsig).unwrap(), content);
 
@@ -436,6 +437,24 @@ fn idsigs_are_made_of_signed_apks_only() {
             FAILED,
             "not a valid ZIP archive",
         );
+        // Neither the APK nor any other file is overwritten.
+        let before = fs::read(&apk).unwrap();
+        let linked = host.scratch().join("linked");
+        fs::hard_link(&apk, &linked).unwrap();
+        for path in [&apk, &linked] {
+            let target = ParcelFileDescriptor::new(writable(path));
+            expect(refused(fd(&apk), target), ILLEGAL, "are the same file");
+        }
+        assert_eq!(fs::read(&apk).unwrap(), before);
+        let text = host.scratch().join("text");
+        let target_text = ParcelFileDescriptor::new(writable(&text));
+        expect(refused(fd(&apk), target_text), ILLEGAL, "has other content");
+        assert_eq!(fs::read(&text).unwrap(), b"no archive");
+        let empty = host.scratch().join("empty");
+        fs::write(&empty, "").unwrap();
+        let target_empty = ParcelFileDescriptor::new(writable(&empty));
+        expect(refused(fd(&unsigned), target_empty), FAILED, "not signed");
+        assert_eq!(fs::metadata(&empty).unwrap().len(), 0);
         // What was refused changed nothing.
         assert_eq!(fs::read(&idsig).unwrap(), content);
     });

@@ -168,7 +168,7 @@ fn add_programs(host: &Host, initrd: &Path, programs: &[(&str, &str)]) -> bool {
             }
         }
     }
-    // The kernel takes archives one behind the other.
+    // The kernel unpacks archives that follow each other.
     let mut both = fs::read(initrd).unwrap();
     both.resize(both.len().next_multiple_of(512), 0);
     let script = "find . | LC_ALL=C sort | cpio -o -H newc --quiet";

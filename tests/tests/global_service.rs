@@ -86,7 +86,7 @@ fn two_users_at_once() {
         assert_eq!(cids.len(), 3, "{cids:?}");
         assert!(cids.iter().all(|cid| (2048..=65535).contains(cid)));
         first.binder().setHostConsoleName("/dev/pts/77").unwrap();
-        // Whoever asks sees the VMs of all, each with its user.
+        // Every caller sees the VMs of all users, each with its user.
         let all = list(&user);
         assert_eq!(all.len(), 3, "{all:?}");
         let of_first = entry(&all, first.cid());

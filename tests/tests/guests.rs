@@ -369,7 +369,7 @@ fn a_hundred_vms_that_are_never_started() {
                 };
                 drop(guest::create(&manager, vm).unwrap());
             }
-            // A call behind the releases: what it finds is what they left.
+            // A call after the releases sees what they left.
             while !manager.service().debugListVms().unwrap().is_empty() {}
         };
         make(1);

@@ -16,7 +16,7 @@ fn dist() -> Option<Dist> {
     Dist::find().map_err(|reason| skip::skip!("{reason}")).ok()
 }
 
-/// How often `needle` stands in `hay`, where the byte behind it satisfies `behind`.
+/// How often `needle` occurs in `hay` where the next byte satisfies `behind`.
 fn count(hay: &[u8], needle: &str, behind: impl Fn(u8) -> bool) -> usize {
     hay.windows(needle.len() + 1)
         .filter(|w| w.starts_with(needle.as_bytes()) && behind(w[needle.len()]))

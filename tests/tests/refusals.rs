@@ -83,7 +83,7 @@ fn refused_early_vm(host: &Host) -> String {
     message
 }
 
-/// Runs a client's side under lists that are wrong, and checks what it is told.
+/// Runs a client with wrong lists, and checks its errors.
 fn with_list(test: &str, prepare: impl Fn(&Outside), parts: &[&str]) {
     if let Some(host) = inner() {
         println!("refusal: {}", refused_early_vm(&host));

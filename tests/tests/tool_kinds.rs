@@ -125,6 +125,79 @@ fn the_payload_of_an_apk_is_run() {
     tool.outside().expect_nothing_left();
 }
 
+/// A command in the scratch directory that must fail; what it says, without the file list changed.
+fn fails_without_a_trace(tool: &Tool, arguments: &[&str]) -> String {
+    let files = || {
+        let entries = fs::read_dir(tool.scratch()).unwrap();
+        let mut files: Vec<_> = entries
+            .map(|entry| entry.unwrap().path())
+            .filter(|path| path.is_file())
+            .map(|path| (fs::read(&path).unwrap(), path))
+            .collect();
+        files.sort();
+        files
+    };
+    let before = files();
+    let output = tool
+        .command()
+        .current_dir(tool.scratch())
+        .args(arguments)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    assert!(!output.status.success(), "{arguments:?}");
+    assert!(files() == before, "{arguments:?} changed files");
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[test]
+fn a_failure_changes_no_file_and_leaves_none() {
+    let Some(tool) = Tool::new("a_failure_changes_no_file_and_leaves_none") else {
+        return;
+    };
+    let scratch = tool.scratch();
+    let path = |name: &str| scratch.join(name);
+    let expect = |arguments: &[&str], part: &str| {
+        let error = fails_without_a_trace(&tool, arguments);
+        assert!(error.contains(part), "{arguments:?}: {error}");
+    };
+    fs::write(path("unsigned.apk"), "not an archive").unwrap();
+    fs::hard_link(path("unsigned.apk"), path("hard")).unwrap();
+    std::os::unix::fs::symlink("unsigned.apk", path("soft")).unwrap();
+    for same in ["unsigned.apk", "hard", "soft"] {
+        let part = "it is the APK itself; name another file for the idsig";
+        expect(&["create-idsig", "unsigned.apk", same], part);
+    }
+    expect(
+        &["create-idsig", "unsigned.apk", "new"],
+        "not a valid ZIP archive",
+    );
+    let fifo = Command::new("mkfifo").arg(path("fifo")).status();
+    assert!(fifo.unwrap().success());
+    for arguments in [["fifo", "new"], ["unsigned.apk", "fifo"]] {
+        let arguments = [&["create-idsig"], &arguments[..]].concat();
+        expect(&arguments, "it is not a regular file");
+    }
+
+    let host = with_apps(&tool);
+    let Some(apps) = Apps::new(&host) else { return };
+    let _ = apps.apk("app.apk", &[apps.payload()]);
+    fs::write(path("notes"), "keep me").unwrap();
+    expect(&["create-idsig", "app.apk", "notes"], "has other content");
+    let run = |options: &[&'static str]| {
+        let common = ["run-app", "app.apk", "a.idsig", "instance.img"];
+        let common = [&common[..], &["--instance-id-file", "id"]].concat();
+        [&common[..], &["--payload-binary-name", PAYLOAD], options].concat()
+    };
+    // Refused after some files were made: by the second idsig, by a size, by createVm itself.
+    let extra = ["--extra-apk", "unsigned.apk", "--extra-idsig", "b.idsig"];
+    expect(&run(&extra), "not a valid ZIP archive");
+    let storage = ["--storage", "storage.img", "--storage-size", "8000000T"];
+    expect(&run(&storage), "storage.img");
+    expect(&run(&["--devices", "/sys/none"]), "device");
+    tool.outside().expect_nothing_left();
+}
+
 #[test]
 fn a_microdroid_without_a_purpose_keeps_its_files_where_it_is_told() {
     let Some(tool) = Tool::new("a_microdroid_without_a_purpose_keeps_its_files_where_it_is_told")

@@ -31,7 +31,9 @@ const SCHEMES: [(u32, Scheme); 3] = [
 /// If the APK cannot be read, is not an archive, is not signed with one of these schemes, or has a
 /// broken signing block.
 pub fn apk_digest(apk: &File, sdk: u32) -> Result<ApkDigest, Error> {
-    let metadata = apk.metadata().map_err(Error::io("stat the APK"))?;
+    let metadata = apk
+        .metadata()
+        .map_err(Error::io("cannot examine the APK"))?;
     if !metadata.is_file() {
         return Err(Error::NotRegular("the APK"));
     }
@@ -55,23 +57,23 @@ fn read_block(apk: &File, end: u64) -> Result<Vec<u8>, Error> {
     let at = end.checked_sub(TRAILER).ok_or_else(unsigned)?;
     let mut trailer = [0; 24];
     apk.read_exact_at(&mut trailer, at)
-        .map_err(Error::io("read the APK's signing block"))?;
+        .map_err(Error::io("cannot read the APK's signing block"))?;
     let mut reader = Reader(&trailer);
     let size = reader.u64().ok_or_else(unsigned)?;
     if reader.0 != MAGIC {
         return Err(unsigned());
     }
     if !(TRAILER..=MOST).contains(&size) {
-        return Err(Error::Block("its length makes no sense"));
+        return Err(Error::Block("its length is impossible"));
     }
     let start = end
         .checked_sub(size)
         .and_then(|start| start.checked_sub(FIRST))
-        .ok_or(Error::Block("it is longer than what is in front of it"))?;
+        .ok_or(Error::Block("it is longer than the file before it"))?;
     let length = usize::try_from(size - TRAILER + FIRST).map_err(|_| Error::Block("too long"))?;
     let mut bytes = vec![0; length];
     apk.read_exact_at(&mut bytes, start)
-        .map_err(Error::io("read the APK's signing block"))?;
+        .map_err(Error::io("cannot read the APK's signing block"))?;
     if Reader(&bytes).u64() != Some(size) {
         return Err(Error::Block("its two lengths differ"));
     }

@@ -10,10 +10,10 @@
 //! | tree, sized | the levels of [`HashTree`] |
 
 use crate::reader::Reader;
-use crate::tree::{BLOCK, HashTree};
+use crate::tree::HashTree;
 use crate::{Error, apk_digest};
 use std::fs::File;
-use std::io::{BufWriter, Read, Seek, SeekFrom, Write};
+use std::io::{Read, Write};
 
 const VERSION: u32 = 2;
 const SHA256: u32 = 1;
@@ -21,7 +21,7 @@ const LOG2_BLOCK: u8 = 12;
 /// The longest hashing or signing info that is read.
 pub const MAX_FIELD: u32 = 1 << 20;
 /// The longest tree that is read: that of a file of 16 GiB.
-const MAX_TREE: u32 = 136 << 20;
+pub(crate) const MAX_TREE: u32 = 136 << 20;
 
 /// How the APK is hashed.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -68,7 +68,10 @@ impl Idsig {
     /// If the APK cannot be read or is not signed; see [`apk_digest`].
     pub fn of(apk: &File, sdk: u32) -> Result<Self, Error> {
         let digest = apk_digest(apk, sdk)?;
-        let length = apk.metadata().map_err(Error::io("stat the APK"))?.len();
+        let length = apk
+            .metadata()
+            .map_err(Error::io("cannot examine the APK"))?
+            .len();
         let tree = HashTree::of(apk, length, &[])?;
         Ok(Self {
             hashing: HashingInfo {
@@ -122,7 +125,7 @@ impl Idsig {
         to.write_all(&head)
             .and_then(|()| to.write_all(&self.tree))
             .and_then(|()| to.flush())
-            .map_err(Error::io("write the idsig"))
+            .map_err(Error::io("cannot write the idsig"))
     }
 }
 
@@ -144,9 +147,11 @@ impl HashingInfo {
         };
         match fields() {
             Some((SHA256, LOG2_BLOCK, salt, root)) if root.len() == 32 => Ok(Self { salt, root }),
-            Some((SHA256, LOG2_BLOCK, ..)) => Err(Error::Idsig("its root hash has not 32 bytes")),
+            Some((SHA256, LOG2_BLOCK, ..)) => {
+                Err(Error::Idsig("its root hash does not have 32 bytes"))
+            }
             Some(_) => Err(Error::Idsig(
-                "it is not of SHA-256 and blocks of 4096 bytes",
+                "it does not use SHA-256 and blocks of 4096 bytes",
             )),
             None => Err(Error::Idsig("its hashing info is cut off")),
         }
@@ -210,7 +215,7 @@ fn sized(from: &mut impl Read, most: u32) -> Result<Vec<u8>, Error> {
     let mut bytes = Vec::new();
     from.take(length.into())
         .read_to_end(&mut bytes)
-        .map_err(Error::io("read the idsig"))?;
+        .map_err(Error::io("cannot read the idsig"))?;
     if bytes.len() as u64 != u64::from(length) {
         return Err(Error::Idsig("the file ends too early"));
     }
@@ -222,32 +227,7 @@ fn read(from: &mut impl Read, bytes: &mut [u8]) -> Result<(), Error> {
         if error.kind() == std::io::ErrorKind::UnexpectedEof {
             Error::Idsig("the file ends too early")
         } else {
-            Error::io("read the idsig")(error)
+            Error::io("cannot read the idsig")(error)
         }
     })
-}
-
-/// Makes `idsig` the idsig of `apk`. One that is up to date is left untouched. Returns whether it
-/// was written.
-///
-/// # Errors
-/// If the APK cannot be read or is not signed, or the idsig cannot be written.
-pub fn update(apk: &File, idsig: &mut File, sdk: u32) -> Result<bool, Error> {
-    let wanted = Idsig::of(apk, sdk)?;
-    idsig
-        .rewind()
-        .map_err(Error::io("go to the start of the idsig"))?;
-    // Content that is not an idsig is replaced.
-    if let Ok(found) = Idsig::read(&mut *idsig, true)
-        && found.hashing == wanted.hashing
-        && found.tree == wanted.tree
-    {
-        return Ok(false);
-    }
-    idsig
-        .set_len(0)
-        .and_then(|()| idsig.seek(SeekFrom::Start(0)))
-        .map_err(Error::io("empty the idsig"))?;
-    wanted.write(BufWriter::with_capacity(16 * BLOCK, idsig))?;
-    Ok(true)
 }

@@ -10,8 +10,7 @@
 //!
 //! - [`apk_digest`] finds the signing block of an APK and the digest in it.
 //! - [`HashTree`] is the Merkle tree of a file, computed on all cores without loading the file.
-//! - [`Idsig`] reads and writes the file format; [`update`] makes one for an APK, or leaves a matching
-//!   one untouched.
+//! - [`Idsig`] reads and writes the file format; [`update`] brings a file up to date.
 //! - [`Verified`] reads a file whose root hash is known, and returns only what it has hashed.
 //!
 //! An APK is read by position, so its descriptor's offset does not matter, and it may be hostile:
@@ -24,14 +23,16 @@ mod idsig;
 mod reader;
 mod signer;
 mod tree;
+mod update;
 mod verified;
 mod zip;
 
 pub use block::apk_digest;
 pub use error::Error;
-pub use idsig::{HashingInfo, Idsig, MAX_FIELD, SigningInfo, update};
+pub use idsig::{HashingInfo, Idsig, MAX_FIELD, SigningInfo};
 pub use signer::{ApkDigest, SignatureAlgorithm};
 pub use tree::{BLOCK, HashTree};
+pub use update::update;
 pub use verified::Verified;
 
 /// Compiles the example of the read-me file.

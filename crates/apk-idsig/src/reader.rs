@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Numbers and length-prefixed values of byte strings, all little-endian.
 
-/// What is left of some bytes. Each step is `None` if they are too few.
+/// The rest of some bytes. Each method returns `None` if too few are left.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Reader<'a>(pub(crate) &'a [u8]);
 

@@ -54,9 +54,7 @@ impl HashTree {
             levels.push(std::mem::replace(&mut level, above));
         }
         levels.reverse();
-        let root = level
-            .try_into()
-            .map_err(|_| Error::Zip("its tree has no root"))?;
+        let root = level.try_into().map_err(|_| Error::Hash)?;
         Ok(Self {
             root,
             levels: levels.concat(),
@@ -88,7 +86,7 @@ fn leaves(file: &File, length: u64, hasher: &Sha256) -> Result<Vec<u8>, Error> {
     let bytes = usize::try_from(count)
         .ok()
         .and_then(|count| count.checked_mul(HASH))
-        .ok_or(Error::Zip("it is too large"))?;
+        .ok_or(Error::TooLarge(length))?;
     let mut hashes = vec![0; bytes];
     let cores = thread::available_parallelism().map_or(1, NonZeroUsize::get) as u64;
     let threads = cores.min(length.div_ceil(WORTH_A_THREAD)).max(1);
@@ -104,11 +102,9 @@ fn leaves(file: &File, length: u64, hasher: &Sha256) -> Result<Vec<u8>, Error> {
                 scope.spawn(move || hash_range(file, start, length, hasher, hashes))
             })
             .collect();
-        workers.into_iter().try_for_each(|worker| {
-            worker
-                .join()
-                .unwrap_or(Err(Error::Zip("it cannot be hashed")))
-        })
+        workers
+            .into_iter()
+            .try_for_each(|worker| worker.join().unwrap_or(Err(Error::Hash)))
     })?;
     Ok(hashes)
 }
@@ -129,7 +125,7 @@ fn hash_range(
             .unwrap_or(usize::MAX)
             .min(data.len());
         file.read_exact_at(&mut data[..have], start)
-            .map_err(Error::io("read the file to be hashed"))?;
+            .map_err(Error::io("cannot read the file to be hashed"))?;
         data[have..].fill(0);
         for (block, out) in data.chunks_exact(BLOCK).zip(hashes.chunks_exact_mut(HASH)) {
             out.copy_from_slice(&hash(hasher, block));

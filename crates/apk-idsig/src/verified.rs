@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Reading a file that someone else may change at any time: whatever is read was hashed first.
+//! Reading a file that others may change at any time: each block is hashed and compared first.
 
 use crate::tree::{BLOCK, HASH, hash, salted};
 use crate::{Error, HashTree, HashingInfo};

@@ -34,11 +34,11 @@ pub(crate) fn central_directory(apk: &File, length: u64) -> Result<CentralDirect
     let most = u64::try_from(LOCATOR_LEN + END_LEN + MAX_COMMENT).unwrap_or(u64::MAX);
     let start = length.saturating_sub(most);
     let Ok(count) = usize::try_from(length - start) else {
-        return broken("it is too large");
+        return Err(Error::TooLarge(length));
     };
     let mut tail = vec![0; count];
     apk.read_exact_at(&mut tail, start)
-        .map_err(Error::io("read the end of the APK"))?;
+        .map_err(Error::io("cannot read the end of the APK"))?;
     let Some((at, size, offset)) = find_end(&tail) else {
         return broken("it has no end of central directory");
     };

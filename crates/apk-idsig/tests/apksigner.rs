@@ -50,7 +50,7 @@ fn check(size: usize, keys: &[Key], options: &[&str], algorithm: SignatureAlgori
     let mut other = tempfile::tempfile().unwrap();
     theirs.write(&mut other).unwrap();
     assert!(!update(&apk, &mut other, SDK).unwrap());
-    // One with the right root but a damaged tree is of no use to anyone, and is made anew.
+    // An idsig with the right root but a damaged tree is useless, and is made again.
     let mut damaged = theirs.clone();
     if let Some(byte) = damaged.tree.last_mut() {
         *byte ^= 1;
@@ -147,7 +147,7 @@ fn several_signers() {
     assert_eq!(idsig.signing.apk_digest.len(), 32);
     let options = [ONLY_V2, &["--v4-signing-enabled", "true"]].concat();
     let theirs = workshop.sign(&apk, &[Key::Rsa2048], &options).unwrap();
-    // Signed anew by one alone, the content and so its digest are the same.
+    // Signed again by one signer, the content and thus its digest stay the same.
     let theirs = Idsig::read(File::open(theirs).unwrap(), true).unwrap();
     assert_eq!(idsig.signing.apk_digest, theirs.signing.apk_digest);
 }

@@ -10,7 +10,7 @@
 use apk_idsig::{Error, Idsig, apk_digest, update};
 use proptest::prelude::*;
 use std::fs::File;
-use std::io::Write;
+use std::io::{Read, Seek, Write};
 
 const SDK: u32 = 35;
 
@@ -116,9 +116,9 @@ fn signing_blocks() {
     let last = sound.len() - 24;
     says(&with_size(0, 1), "two lengths differ");
     for size in [0, 23, u64::MAX, 1 << 40] {
-        says(&with_size(last, size), "length makes no sense");
+        says(&with_size(last, size), "its length is impossible");
     }
-    says(&with_size(last, 4000), "longer than what is in front");
+    says(&with_size(last, 4000), "longer than the file before it");
     says(&with_size(8, u64::MAX), "a pair is cut off");
     says(&with_size(8, 3), "a pair is cut off");
     says(&apk(&block(0x1234, b"x"), b""), "no signer for this SDK");
@@ -179,10 +179,9 @@ fn idsigs() {
     says(&changed(8, 2), "SHA-256");
     says(&changed(12, 13), "4096");
     says(&changed(13, 0xff), "cut off");
-    // A file that is no idsig is replaced.
-    let mut other = file(b"not an idsig");
-    assert!(update(&file(&good()), &mut other, SDK).unwrap());
-    assert!(!update(&file(&good()), &mut other, SDK).unwrap());
+    let mut new = file(b"");
+    assert!(update(&file(&good()), &mut new, SDK).unwrap());
+    assert!(!update(&file(&good()), &mut new, SDK).unwrap());
 }
 
 proptest! {
@@ -213,4 +212,112 @@ proptest! {
         versioned.extend(noise);
         let _ = Idsig::read(&versioned[..], true);
     }
+}
+
+/// The content, from the start.
+fn content(file: &mut File) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    file.rewind().unwrap();
+    file.read_to_end(&mut bytes).unwrap();
+    bytes
+}
+
+#[test]
+fn the_apk_is_not_overwritten_by_its_idsig() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    std::fs::write(path("a.apk"), good()).unwrap();
+    std::fs::hard_link(path("a.apk"), path("hard")).unwrap();
+    std::os::unix::fs::symlink("a.apk", path("soft")).unwrap();
+    for name in ["a.apk", "hard", "soft"] {
+        let apk = File::open(path("a.apk")).unwrap();
+        let mut idsig = File::options()
+            .read(true)
+            .write(true)
+            .open(path(name))
+            .unwrap();
+        let error = update(&apk, &mut idsig, SDK).unwrap_err();
+        assert!(matches!(error, Error::SameFile), "{error}");
+        assert_eq!(std::fs::read(path("a.apk")).unwrap(), good());
+    }
+}
+
+#[test]
+fn only_idsigs_and_empty_files_are_overwritten() {
+    let short = {
+        let mut idsig = file(b"");
+        assert!(update(&file(&good()), &mut idsig, SDK).unwrap());
+        content(&mut idsig)
+    };
+    for other in [
+        b"notes".to_vec(),
+        vec![0; 10_000],
+        good(),
+        short[..20].to_vec(),
+    ] {
+        let mut idsig = file(&other);
+        let error = update(&file(&good()), &mut idsig, SDK).unwrap_err();
+        assert!(matches!(error, Error::NotIdsig), "{error}");
+        assert_eq!(content(&mut idsig), other);
+    }
+    // An idsig of another APK, longer and shorter than the new one, and one whose tree is cut off.
+    let mut large = good();
+    large.splice(0..0, vec![7; 300 * 4096]);
+    let offset = u32::try_from(large.len() - 22 - 50).unwrap();
+    assert_eq!(large.len() - good().len(), 300 * 4096);
+    let at = large.len() - 6;
+    large[at..at + 4].copy_from_slice(&offset.to_le_bytes());
+    let mut idsig = file(&short);
+    assert!(update(&file(&large), &mut idsig, SDK).unwrap());
+    let long = content(&mut idsig);
+    assert!(long.len() > short.len());
+    assert!(update(&file(&good()), &mut idsig, SDK).unwrap());
+    assert_eq!(content(&mut idsig), short);
+    let mut cut = file(&long[..long.len() - 100]);
+    assert!(update(&file(&large), &mut cut, SDK).unwrap());
+    assert_eq!(content(&mut cut), long);
+}
+
+/// A file that refuses to be written from some point on, as a full disk does.
+fn sealed(bytes: &[u8], seal: rustix::fs::SealFlags) -> File {
+    let flags = rustix::fs::MemfdFlags::ALLOW_SEALING | rustix::fs::MemfdFlags::CLOEXEC;
+    let mut file = File::from(rustix::fs::memfd_create("idsig", flags).unwrap());
+    file.write_all(bytes).unwrap();
+    rustix::fs::fcntl_add_seals(&file, seal).unwrap();
+    file
+}
+
+#[test]
+fn a_failure_leaves_the_idsig_as_it_was() {
+    use rustix::fs::SealFlags;
+    let mut old = file(b"");
+    update(&file(&good()), &mut old, SDK).unwrap();
+    let old = content(&mut old);
+    let mut other = good();
+    other[0] ^= 1;
+    for before in [b"" as &[u8], &old] {
+        // An APK that is refused.
+        let mut idsig = file(before);
+        assert!(update(&file(b"not an APK"), &mut idsig, SDK).is_err());
+        assert_eq!(content(&mut idsig), before);
+        for seal in [SealFlags::GROW, SealFlags::WRITE] {
+            if seal == SealFlags::GROW && !before.is_empty() {
+                // The new one is no longer.
+                continue;
+            }
+            let mut idsig = sealed(before, seal);
+            let error = update(&file(&other), &mut idsig, SDK).unwrap_err();
+            assert!(matches!(error, Error::Io { .. }), "{error}");
+            assert_eq!(content(&mut idsig).len() % old.len(), 0);
+            assert!(!content(&mut idsig).starts_with(b"\0"));
+        }
+    }
+}
+
+#[test]
+fn other_files_are_refused() {
+    let (reader, _writer) = std::io::pipe().unwrap();
+    let mut pipe = File::from(std::os::fd::OwnedFd::from(reader));
+    let error = update(&file(&good()), &mut pipe, SDK).unwrap_err();
+    assert!(matches!(error, Error::NotRegular(_)), "{error}");
 }

@@ -12,6 +12,7 @@ use crate::server::Server;
 use crate::{Error, WIRE_VERSION};
 use rsbinder::rpc::transport::UnixTransport;
 use rsbinder::rpc::{FileDescriptorTransportMode, RpcClientConfig, RpcSession, RpcTransport};
+use rustix::event::{PollFd, PollFlags};
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags,
     SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType,
@@ -37,8 +38,37 @@ const CONNECTIONS: u32 = 2;
 /// # Errors
 /// If reading the socket fails with anything but end of file.
 pub fn serve(socket: impl AsFd, server: &Server) -> Result<(), Error> {
+    serve_until(socket, server, None).map(drop)
+}
+
+/// Why a server stopped taking connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// The other end of the channel is closed.
+    HungUp,
+    /// The descriptor that stops the server became readable.
+    Stopped,
+}
+
+/// As [`serve`], until `stop` is readable at the latest.
+///
+/// # Errors
+/// If reading the socket fails with anything but end of file.
+pub fn serve_until(
+    socket: impl AsFd,
+    server: &Server,
+    stop: Option<BorrowedFd<'_>>,
+) -> Result<End, Error> {
     let dropped = LogLimit::new();
-    while let Some(fd) = receive(socket.as_fd(), &dropped)? {
+    loop {
+        if let Some(stop) = stop
+            && is_stopped(socket.as_fd(), stop)?
+        {
+            return Ok(End::Stopped);
+        }
+        let Some(fd) = receive(socket.as_fd(), &dropped)? else {
+            return Ok(End::HungUp);
+        };
         match prepare(&fd).and_then(|()| {
             UnixTransport::from_owned_fd(fd)
                 .map_err(|e| Error::io("cannot use the connection", std::io::Error::from(e)))
@@ -47,7 +77,21 @@ pub fn serve(socket: impl AsFd, server: &Server) -> Result<(), Error> {
             Err(e) => dropped.warn(format_args!("bootstrap: connection dropped: {}", e.line())),
         }
     }
-    Ok(())
+}
+
+/// Waits for a message or for `stop`, which comes first.
+fn is_stopped(socket: BorrowedFd<'_>, stop: BorrowedFd<'_>) -> Result<bool, Error> {
+    let mut fds = [
+        PollFd::from_borrowed_fd(stop, PollFlags::IN),
+        PollFd::from_borrowed_fd(socket, PollFlags::IN),
+    ];
+    loop {
+        match rustix::event::poll(&mut fds, None) {
+            Ok(_) => return Ok(!fds[0].revents().is_empty()),
+            Err(rustix::io::Errno::INTR) => {}
+            Err(e) => return Err(Error::io("cannot wait for the bootstrap socket", e)),
+        }
+    }
 }
 
 /// The next connection, or `None` at the end of the channel.

@@ -12,7 +12,7 @@ pub enum Error {
     Io {
         /// What was being done, with the value concerned.
         what: String,
-        /// The system's answer.
+        /// The system error.
         source: io::Error,
     },
     /// The RPC binder library refused; the text says at which step.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The RPC server object behind every channel, configured as Android's clients expect.
+//! The RPC server of every channel, configured as Android's clients expect.
 
 use crate::connection::{CallSize, Limit, Slot};
 use crate::log_limit::LogLimit;

@@ -27,7 +27,7 @@ pub const FILE: &str = "run/lock/avf-cids";
 #[non_exhaustive]
 pub enum Error {
     /// The file cannot be opened or made.
-    #[error("open {}, whose bytes are the locks on CIDs{remedy}", path.display())]
+    #[error("cannot open {}, whose bytes are the locks on CIDs{remedy}", path.display())]
     Open {
         /// The file.
         path: PathBuf,
@@ -37,13 +37,13 @@ pub enum Error {
         source: io::Error,
     },
     /// Something else than a file is there.
-    #[error("{}: not a regular file; remove it, it is made anew when it is needed", path.display())]
+    #[error("{}: not a regular file; remove it (it is made again when needed)", path.display())]
     NotAFile {
         /// Where.
         path: PathBuf,
     },
-    /// The kernel refused a lock, for another reason than that it is taken.
-    #[error("lock CID {cid} in {}", path.display())]
+    /// The kernel refused a lock, and not because it is taken.
+    #[error("cannot lock CID {cid} in {}", path.display())]
     Lock {
         /// The CID.
         cid: u32,

@@ -73,7 +73,7 @@ fn one_holder_at_a_time_in_one_process() {
     assert_eq!(lock.cid(), 2048);
     assert!(locks.lock(2048).unwrap().is_none());
     assert!(locks.is_locked(2048).unwrap());
-    // Asking has not given it up, as it would with classic locks.
+    // The question did not release the lock, as it would with classic locks.
     drop(CidLocks::open(root.path()).unwrap());
     assert!(locks.is_locked(2048).unwrap());
     // Its neighbours and the ends of the range are others.

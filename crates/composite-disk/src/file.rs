@@ -29,7 +29,7 @@ pub enum Image {
     },
 }
 
-/// Why a file is no partition.
+/// Why a file cannot be a partition.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum FileError {
@@ -42,30 +42,30 @@ pub enum FileError {
     /// A format for whole disks.
     #[error("the partition's file is a {0}; convert it to a raw image")]
     Format(&'static str),
-    /// A sparse image leaves blocks out, so there is no place to write them to.
+    /// A sparse image leaves blocks out, so they cannot be written.
     #[error(
         "the partition is writable, but its file is an Android sparse image; unfold it with simg2img, or make the partition read-only"
     )]
     WritableSparse,
-    /// The sparse image makes no sense.
+    /// The sparse image is broken.
     #[error("the partition's file is a broken Android sparse image ({0}); write the image again")]
     SparseHeader(&'static str),
     /// The partition is writable, the descriptor is not.
     #[error(
-        "the partition is writable, but its descriptor is not open for reading and writing; open it so, or make the partition read-only"
+        "the partition is writable, but its descriptor is not open for reading and writing; open it for both, or make the partition read-only"
     )]
     NotWritable,
-    /// The descriptor does not let anyone read.
-    #[error("the partition's descriptor is not open for reading; open it so")]
+    /// The descriptor is not open for reading.
+    #[error("the partition's descriptor is not open for reading; open the descriptor for reading")]
     NotReadable,
-    /// A descriptor with the needed mode could not be made of the one given.
+    /// The file could not be opened again with the needed access mode.
     #[error(
         "cannot open the partition's descriptor again as {mode}; hand over one that is opened like that"
     )]
     Reopen {
         /// The access mode that is needed.
         mode: &'static str,
-        /// What the system said.
+        /// The system error.
         #[source]
         source: io::Error,
     },
@@ -73,7 +73,7 @@ pub enum FileError {
 
 impl Image {
     /// Looks at the first bytes of `file`, which should come from [`reopen`]: a descriptor that
-    /// reads past the page cache cannot be read in small pieces.
+    /// uses direct I/O cannot be read in small pieces.
     ///
     /// # Errors
     ///
@@ -121,7 +121,7 @@ impl Image {
 ///
 /// QEMU takes a descriptor out of a `/dev/fdset/N` only if its access mode is the one it wants:
 /// read-only for a read-only disk, read and write for a writable one. Also, a descriptor that
-/// appends, or reads past the page cache, does not behave as a partition. A descriptor that fits
+/// appends or uses direct I/O does not behave as a partition. A descriptor that fits
 /// is duplicated; any other is opened again through `/proc/self/fd`, which needs the permission to
 /// open the file itself.
 ///
@@ -136,9 +136,9 @@ pub fn reopen(file: &File, writable: bool) -> Result<File, FileError> {
     open_anew(file, writable)
 }
 
-/// As [`reopen`], but opens the file anew even if the descriptor fits, so that the result shares
+/// As [`reopen`], but opens the file again even if the descriptor fits, so that the result shares
 /// neither position, nor flags, nor locks with `file`. Only where the system forbids that, a fitting
-/// descriptor is duplicated. The second value tells whether the file was opened anew.
+/// descriptor is duplicated. The second value tells whether the file was opened again.
 ///
 /// # Errors
 ///

@@ -120,7 +120,7 @@ pub enum LayoutError {
     ZeroSize(String),
     /// A writable partition would need padding, which nothing could store.
     #[error(
-        "writable partition {label:?} has {size} bytes, which is no multiple of {PARTITION_ALIGNMENT}; extend its file or make it read-only"
+        "writable partition {label:?} has {size} bytes, which is not a multiple of {PARTITION_ALIGNMENT}; extend its file or make it read-only"
     )]
     UnalignedWritable {
         /// The label.

@@ -11,12 +11,12 @@
 //! - [`vmdk`] writes a descriptor with which QEMU serves a list whose partitions all have the same
 //!   access mode.
 //! - [`composite()`] writes the file with which crosvm serves any list.
-//! - [`Image`] tells how large a partition's file is and refuses formats that are no partitions.
+//! - [`Image`] tells how large a partition's file is and refuses formats that cannot be partitions.
 //! - [`unfold`] says where the bytes of an Android sparse image are.
 //! - [`reopen`] and [`open_own`] give a descriptor with exactly the access mode a partition needs.
 //!
 //! The table's bytes are written by this crate and not by a GPT crate: a VMM's disk has its first
-//! partition at sector 40, 33 sectors of backup at its very end behind 7 unused ones, and is never
+//! partition at sector 40, 33 sectors of backup at its very end after 7 unused ones, and is never
 //! one file that could be written to; the crates at hand write into one seekable file with an
 //! alignment of their own choosing.
 

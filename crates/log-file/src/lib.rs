@@ -60,7 +60,7 @@ pub struct LogFile {
 }
 
 impl LogFile {
-    /// The file at `path`, which is made anew.
+    /// Creates or replaces the file at `path`.
     #[must_use]
     pub fn new(path: PathBuf) -> Self {
         Self {

@@ -30,7 +30,7 @@ const WORKSPACE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 /// Makes manual pages and shell completions.
 #[derive(Debug, Parser)]
 struct Args {
-    /// The directory in which `man` and `completions` are made anew
+    /// The directory in which `man` and `completions` are written
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
 }
@@ -43,7 +43,7 @@ struct Program {
     section: u8,
 }
 
-/// Those that have generated pages and completions. A program that is added here needs no more.
+/// The programs with generated pages and completions. To add one, list it here.
 const PROGRAMS: &[Program] = &[Program {
     command: vm_cli::Cli::command,
     section: 1,
@@ -63,7 +63,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Makes `man` and `completions` in `out` anew, and returns the paths of the files in `out`.
+/// Replaces `man` and `completions` in `out`, and returns the paths of the files in `out`.
 fn make(out: &Path) -> Result<Vec<PathBuf>> {
     for name in ["man", "completions"] {
         // What an earlier version had must not be taken for a part of this one.

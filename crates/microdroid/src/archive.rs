@@ -16,7 +16,7 @@ const MAX_TAIL: u64 = 0xffff + 4096 + END_LEN as u64;
 #[non_exhaustive]
 pub enum ArchiveError {
     /// Reading or writing failed.
-    #[error("read the APK")]
+    #[error("cannot read the APK")]
     Io(#[from] io::Error),
     /// It is not an archive.
     #[error("the APK is not a valid ZIP archive")]

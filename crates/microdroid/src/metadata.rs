@@ -97,7 +97,7 @@ pub struct PayloadConfig {
 #[non_exhaustive]
 pub enum MetadataError {
     /// Reading failed, or the partition is too short.
-    #[error("read the payload's metadata")]
+    #[error("cannot read the payload's metadata")]
     Read(#[from] std::io::Error),
     /// The length is over the limit.
     #[error("the payload's metadata claim to have {0} bytes; at most {MAX_LENGTH} are read")]

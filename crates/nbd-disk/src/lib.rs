@@ -69,7 +69,7 @@ const TO_CLIENT: usize = 208 << 10;
 #[non_exhaustive]
 pub enum DiskError {
     /// The segments make no disk.
-    #[error("the segments of disk {name:?} make no disk")]
+    #[error("the segments of disk {name:?} do not make a disk")]
     Segments {
         /// The disk's name.
         name: String,

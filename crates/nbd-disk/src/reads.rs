@@ -131,7 +131,7 @@ impl Server {
     }
 }
 
-/// Sends at least one byte of a piece of a file, behind the header if that is not sent yet, and
+/// Sends at least one byte of a piece of a file, after the header if that is not sent yet, and
 /// returns how many. The results are those of [`Server::read`].
 fn send_part(
     pipe: &Pipe,

@@ -18,7 +18,7 @@ pub struct Caller {
 #[non_exhaustive]
 pub enum CallerError {
     /// The process cannot be looked at.
-    #[error("read the groups of process {pid}")]
+    #[error("cannot read the groups of process {pid}")]
     Read {
         /// The process.
         pid: i32,

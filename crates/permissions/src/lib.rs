@@ -66,7 +66,7 @@ impl fmt::Display for Permission {
 #[derive(Debug, thiserror::Error)]
 #[error("{user} does not have the permission {permission}: {remedy}")]
 pub struct Denied {
-    /// Who.
+    /// The user.
     pub user: String,
     /// Which permission.
     pub permission: Permission,

@@ -40,7 +40,7 @@ pub enum PropertyWatcherError {
     Watch {
         /// The properties file, or the area.
         path: PathBuf,
-        /// The system's answer.
+        /// The system error.
         source: io::Error,
     },
     /// The properties file or an area's file cannot be read.
@@ -48,7 +48,7 @@ pub enum PropertyWatcherError {
     ReadFailed {
         /// The file.
         path: PathBuf,
-        /// The system's answer.
+        /// The system error.
         source: io::Error,
     },
     /// The property area's files are damaged.

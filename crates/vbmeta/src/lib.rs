@@ -44,7 +44,7 @@ const MAX_LEN: u64 = 64 << 10;
 #[non_exhaustive]
 pub enum Error {
     /// Reading failed.
-    #[error("read the image")]
+    #[error("cannot read the image")]
     Io(#[from] io::Error),
     /// There is none.
     #[error("the image has no verified-boot structure; add one with avbtool add_hashtree_footer")]

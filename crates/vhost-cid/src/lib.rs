@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Holding a CID with the kernel, where it has the device for guests' vsock.
 //!
-//! The kernel lets only one open device have a CID. Who opens it and sets the CID has it until the
+//! The kernel lets only one open device have a CID. The process that opens it and sets the CID keeps the CID until the
 //! device is closed.
 
 use rustix::io::Errno;
@@ -20,13 +20,13 @@ const SET_GUEST_CID: rustix::ioctl::Opcode = opcode::write::<u64>(0xaf, 0x60);
 #[non_exhaustive]
 pub enum Error {
     /// This host has no such device, or not for this user.
-    #[error("open {DEVICE}")]
+    #[error("cannot open {DEVICE}")]
     NoDevice(#[source] io::Error),
     /// Another program's guest has the CID.
     #[error("CID {0} is taken by a guest of another program")]
     Taken(u32),
     /// The device refused for another reason.
-    #[error("take CID {cid} with {DEVICE}")]
+    #[error("cannot reserve CID {cid} with {DEVICE}")]
     Refused {
         /// The CID.
         cid: u32,

@@ -46,7 +46,7 @@ Environment:
   {ROOT_VARIABLE}   a directory that stands for / in the paths of configuration and state
 
 Files (on Android below /data/misc/virtualizationservice):
-  /etc/avf/permissions.json           which groups may do what; default: kvm may everything
+  /etc/avf/permissions.json           permissions by group; default: group kvm has every permission
   /vendor/etc/avf/assignable_devices.xml  devices that VMs may be given
   /run/virtualizationservice          sockets, the last CID, a note for each VM, the VMs' directories
   /var/lib/virtualizationservice      instance ids

@@ -10,18 +10,18 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// The CIDs that are handed out. Those below are for static assignment.
 pub const CIDS: RangeInclusive<u32> = 2048..=65535;
 
-/// Why no CID can be had.
+/// Why no CID is available.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
     /// None is free.
     #[error("no CID is free: all of {} to {} are taken; stop a VM", CIDS.start(), CIDS.end())]
     NoneFree,
     /// The last CID cannot be kept, so that a restarted service could hand it out again.
-    #[error("keep the last CID")]
+    #[error("cannot save the last CID")]
     Keep(#[source] io::Error),
 }
 
-/// Who else may have a CID.
+/// Other holders of CIDs.
 pub(crate) trait Elsewhere: Send + Sync {
     /// Whether someone who is not known here has `cid`.
     fn is_taken(&self, cid: u32) -> bool;
@@ -50,7 +50,7 @@ struct Kept {
 }
 
 impl Cids {
-    /// The CIDs, to go on behind `after`.
+    /// The CIDs, continuing after `after`.
     pub(crate) fn new(
         last: LastCid,
         after: Option<u32>,
@@ -75,7 +75,7 @@ impl Cids {
 
     /// Holds the next free CID.
     ///
-    /// Who else may have it is asked with no lock held, so that slow answers hold up no one.
+    /// Other holders are asked with no lock held, so that slow answers do not block others.
     ///
     /// # Errors
     /// [`Error::NoneFree`], or if the last CID cannot be kept.
@@ -91,7 +91,7 @@ impl Cids {
                 self.keep(changes).map_err(Error::Keep)?;
                 return Ok(reservation);
             }
-            log::debug!("CID {cid} is taken by someone else");
+            log::debug!("CID {cid} is taken by another program");
             if *first.get_or_insert(cid) == cid && tried > 0 {
                 // All the way around.
                 return Err(Error::NoneFree);
@@ -169,7 +169,7 @@ impl Drop for Reservation {
     }
 }
 
-/// Managers that do without this service hold locks, other programs' guests are known to the kernel.
+/// Managers that run without this service hold locks; the kernel knows the guests of other programs.
 #[derive(Debug)]
 pub(crate) struct OnThisMachine {
     /// None if they cannot be opened.

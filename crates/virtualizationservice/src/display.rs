@@ -13,16 +13,16 @@ pub(crate) const MOST_WAITING: usize = 8;
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
     /// Too many wait.
-    #[error("{MOST_WAITING} callers wait for the display service already, which is the most")]
+    #[error("{MOST_WAITING} callers already wait for the display service, which is the limit")]
     TooMany,
-    /// Who waited is gone.
+    /// The process that waited is gone.
     #[error("the caller has ended")]
     CallerGone,
     /// The service ends.
     #[error("the virtualization service is being stopped")]
     Stopped,
     /// A system call failed.
-    #[error("wait for the display service")]
+    #[error("cannot wait for the display service")]
     Io(#[source] std::io::Error),
 }
 
@@ -73,7 +73,7 @@ impl<T: Clone> Display<T> {
         self.state().waiting.len()
     }
 
-    /// Waits until there is an object, on behalf of process `pid`, and no longer than that lives.
+    /// Waits until there is an object, on behalf of process `pid`, but not longer than that process lives.
     pub(crate) fn wait(&self, pid: i32) -> Result<T, Error> {
         let io = |e: Errno| Error::Io(e.into());
         let caller = Pid::from_raw(pid.max(0))

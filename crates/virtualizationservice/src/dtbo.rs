@@ -27,8 +27,8 @@ pub(crate) enum Error {
     /// This machine has none.
     #[error("this device has no overlay for VMs: the property {INDEX} is not set")]
     None,
-    /// The property is no number.
-    #[error("property {INDEX}: '{0}' is no number")]
+    /// The property is not a number.
+    #[error("property {INDEX}: '{0}' is not a number")]
     Index(String),
     /// The partition is wrong.
     #[error("{path}: {why}")]
@@ -43,7 +43,7 @@ pub(crate) enum Error {
     Io {
         /// What was being done.
         what: String,
-        /// The system's answer.
+        /// The system error.
         source: io::Error,
     },
 }
@@ -103,7 +103,7 @@ fn extract(table: &File, index: u32) -> Result<Vec<u8>, Fault> {
             .map_err(Fault::Io)
     };
     if number(0)? != MAGIC {
-        return Err(Fault::Wrong("it is no table of overlays".into()));
+        return Err(Fault::Wrong("it is not a table of overlays".into()));
     }
     let (total, entry_size, count, entries) = (number(4)?, number(12)?, number(16)?, number(20)?);
     if index >= count {
@@ -168,7 +168,7 @@ mod tests {
         let mut bad = good.clone();
         bad[0] = 0;
         assert!(matches!(read(&bad, 0), Err(Fault::Wrong(_))));
-        // One that reaches behind the end.
+        // One that reaches beyond the end.
         bad = good;
         bad[7] = 72;
         assert!(matches!(read(&bad, 1), Err(Fault::Wrong(_))));

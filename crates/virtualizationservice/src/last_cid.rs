@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The CID that was handed out last, kept so that a restarted service goes on behind it.
+//! The CID that was given out last, kept so that a restarted service continues after it.
 //!
 //! On Android it is a system property, elsewhere a file of fixed length that is overwritten in place:
 //! one small write and one `fdatasync` for a CID, however many there are.

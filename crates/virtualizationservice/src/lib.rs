@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The global virtualization service: hands out what is unique on a machine to the managers of VMs.
+//! The global virtualization service: allocates resources of the whole machine to the managers of VMs.
 //!
 //! | module | what it is |
 //! | --- | --- |

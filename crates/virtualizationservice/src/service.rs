@@ -313,7 +313,7 @@ fn tap_status(what: &str, error: &tap::Error) -> Status {
 fn lift_memory_lock_limit(caller: Caller) -> std::io::Result<()> {
     let no_process = || std::io::Error::from(rustix::io::Errno::SRCH);
     let pid = Pid::from_raw(caller.pid.max(0)).ok_or_else(no_process)?;
-    // While this is open and the process lives, its number is no one else's.
+    // While this is open and the process lives, no other process has its number.
     let process = pidfd_open(pid, PidfdFlags::empty())?;
     // It is compared with the user that the kernel vouches for.
     caller.groups().map_err(std::io::Error::other)?;

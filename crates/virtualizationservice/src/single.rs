@@ -20,7 +20,7 @@ pub(crate) enum Error {
         path: PathBuf,
     },
     /// The file cannot be opened.
-    #[error("lock {}", path.display())]
+    #[error("cannot lock {}", path.display())]
     Io {
         /// The file.
         path: PathBuf,

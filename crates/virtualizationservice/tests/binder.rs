@@ -30,7 +30,7 @@ impl Drop for Hub {
     }
 }
 
-/// The service on binder. It may take a moment until its name is registered anew.
+/// The service on binder. It may take a moment until its name is registered again.
 fn connect(root: &Path) -> Service {
     let mut found = None;
     until("the service on binder", || {

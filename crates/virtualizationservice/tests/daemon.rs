@@ -146,7 +146,7 @@ fn a_context_from_its_beginning_to_its_end() {
     assert!(!Path::new(&directory).exists());
     let next = service.binder().allocateGlobalVmContext(1).unwrap();
     assert_eq!(next.getCid().unwrap(), 2049);
-    // What a client has goes with its connection.
+    // A client's resources are released with its connection.
     drop(service);
     let service = daemon.connect();
     until("the session's end", || listed(&service.binder()).is_empty());

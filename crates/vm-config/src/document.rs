@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The configuration as JSON has it, before the rules that concern several keys.
+//! The configuration as it is in JSON, before the rules that involve several keys.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -39,6 +39,7 @@ struct Fields {
     memory_mib: Option<MemoryMib>,
     #[serde(default)]
     cpu_topology: CpuTopology,
+    #[serde(default)]
     platform_version: PlatformVersion,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     devices: Vec<String>,
@@ -107,8 +108,8 @@ impl From<VmConfig> for Document {
     }
 }
 
-/// Deserializes `T` from a JSON object only: derived code also takes an array with the values in
-/// the order of the fields, which nobody means to write.
+/// Deserializes `T` from a JSON object only. Derived code would also accept an array of the values in
+/// the order of the fields.
 pub(crate) fn object<'de, D, T>(deserializer: D, what: &'static str) -> Result<T, D::Error>
 where
     D: Deserializer<'de>,

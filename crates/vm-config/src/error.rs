@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Errors, and how those of the JSON reader become ours.
+//! Errors, and the conversion of those of the JSON reader.
 
 use std::fmt;
 use std::io;
@@ -25,7 +25,7 @@ pub enum Error {
 
     /// The configuration file is larger than [`MAX_FILE_SIZE`](crate::MAX_FILE_SIZE).
     #[error(
-        "{} is larger than {} bytes, which no VM configuration is; name the JSON file",
+        "{} is larger than {} bytes, the limit for a VM configuration; name the JSON file",
         .file.display(), crate::MAX_FILE_SIZE
     )]
     TooLarge {
@@ -35,13 +35,13 @@ pub enum Error {
 
     /// The configuration file is not text.
     #[error(
-        "{} is not UTF-8 text from byte {offset} on; store it as UTF-8",
+        "{} is not UTF-8 text: byte {offset} is invalid; save it as UTF-8",
         .file.display()
     )]
     NotUtf8 {
         /// The configuration file.
         file: PathBuf,
-        /// The number of good bytes before the first bad one.
+        /// The offset of the first invalid byte.
         offset: usize,
     },
 
@@ -57,15 +57,19 @@ pub enum Error {
     },
 
     /// A key is not part of the format.
-    #[error("{at}: unknown key `{key}`; the nearest known key is `{nearest}`, all known here are: {}", .known.join(", "))]
+    #[error(
+        "{at}: unknown key `{key}`; {}the known keys here are: {}",
+        .advice.as_deref().map(|advice| format!("{advice}; ")).unwrap_or_default(),
+        .known.join(", ")
+    )]
     UnknownKey {
         /// Where.
         at: Location,
         /// The key, shortened if it is very long.
         key: String,
-        /// The known key that looks most like it.
-        nearest: String,
-        /// All keys that may stand at this place.
+        /// What was probably meant: a known key of a similar name or meaning.
+        advice: Option<String>,
+        /// All keys that are allowed in this object.
         known: Vec<String>,
     },
 
@@ -80,7 +84,7 @@ pub enum Error {
 
     /// A file that the configuration names cannot be opened.
     #[error(
-        "cannot open {role} {} for {}; check the path (a relative one starts at the configuration's directory) and its permissions",
+        "cannot open {role} {} for {}; check the path, which is relative to the configuration file, and its permissions",
         .file.display(),
         if *.writable { "reading and writing" } else { "reading" }
     )]
@@ -95,18 +99,22 @@ pub enum Error {
         source: io::Error,
     },
 
-    /// A directory stands where a file must.
-    #[error("{role} {} is a directory; name a file", .file.display())]
-    Directory {
+    /// A file is not of a kind that a VM can use.
+    #[error("{role} {} is {kind}; name {wanted}", .file.display())]
+    Kind {
         /// What the file is for.
         role: String,
-        /// The directory.
+        /// The file.
         file: PathBuf,
+        /// What it is.
+        kind: &'static str,
+        /// What it must be.
+        wanted: &'static str,
     },
 
     /// More files than one binder call can carry.
     #[error(
-        "the VM has {count} files, but at most {} can be sent to a manager; put partitions together into whole-disk images",
+        "the VM has {count} files, but at most {} can be sent to a manager; combine partitions into whole-disk images",
         crate::MAX_FILES
     )]
     TooManyFiles {
@@ -115,13 +123,13 @@ pub enum Error {
     },
 }
 
-/// A place in a configuration.
+/// A position in a configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Location {
     /// The configuration file, if the text came from one.
     pub file: Option<PathBuf>,
-    /// Line and column (in bytes), both from 1, of where the reader saw the fault: mostly the last
-    /// character of what is wrong. `None` if it is not one place that is wrong.
+    /// Line and column (in bytes), both from 1, at which the reader detected the fault: usually the
+    /// last character of the wrong value. `None` if the fault has no single position.
     pub position: Option<(usize, usize)>,
 }
 
@@ -146,7 +154,7 @@ pub enum ValueError {
     #[error("memory_mib is {0}; give 1 to {max} MiB, or leave it out for the default", max = i32::MAX)]
     Memory(i64),
 
-    /// `platform_version` is no SemVer requirement.
+    /// `platform_version` is not a SemVer requirement.
     #[error(
         "platform_version is {text:?}, which is not a SemVer requirement ({reason}); give one such as \"~1.0\""
     )]
@@ -159,7 +167,7 @@ pub enum ValueError {
 
     /// A partition's label does not fit into a GPT.
     #[error(
-        "the partition label {label:?} has {units} UTF-16 units; a GPT has room for 36, shorten it"
+        "the partition label {label:?} has {units} UTF-16 units; a GPT has room for 36; shorten it"
     )]
     LabelTooLong {
         /// The label, shortened if it is very long.
@@ -182,7 +190,7 @@ pub enum ValueError {
         label: String,
     },
 
-    /// `guid` is no UUID.
+    /// `guid` is not a UUID.
     #[error(
         "guid is {text:?}, which is not a UUID ({reason}); give one such as \"a2037d4f-98e1-4a0c-9c2f-0f1c70a1cd3e\", or leave it out for a random one"
     )]
@@ -231,12 +239,13 @@ impl Error {
         self
     }
 
-    /// Sorts out what the JSON reader found, which it tells as text only.
+    /// Converts an error of the JSON reader, which says what it found as text only.
     pub(crate) fn from_json(error: &serde_json::Error) -> Self {
         let (line, column) = (error.line(), error.column());
         let at = Location {
             file: None,
-            position: (line != 0).then_some((line, column)),
+            // The reader counts the characters before it, none at the start of a line.
+            position: (line != 0).then_some((line, column.max(1))),
         };
         let text = error.to_string();
         let text = text
@@ -250,14 +259,12 @@ impl Error {
         }
         if let Some((key, known)) = split_unknown_key(text) {
             let key = shorten(key);
-            if let Some(nearest) = nearest(&key, &known) {
-                return Self::UnknownKey {
-                    at,
-                    key,
-                    nearest,
-                    known,
-                };
-            }
+            return Self::UnknownKey {
+                at,
+                advice: advice(&key, &known),
+                key,
+                known,
+            };
         }
         let text = shorten_to(text, 400);
         let problem = if text.starts_with("missing field ") {
@@ -265,34 +272,85 @@ impl Error {
         } else if text.starts_with("duplicate field ") {
             format!("{}; keep one of them", text.replacen("field", "key", 1))
         } else if text.starts_with("invalid ") || text.starts_with("unknown variant ") {
-            format!("{text}; change the value to that")
+            format!("{text}; correct the value")
         } else {
-            // One of our own, complete already.
+            // One of ours, which is complete.
             text
         };
         Self::Value { at, problem }
     }
 }
 
-/// Takes serde's message "unknown field `x`, expected one of `a`, `b`" apart.
+/// Splits serde's message "unknown field `x`, expected one of `a`, `b`".
 fn split_unknown_key(message: &str) -> Option<(&str, Vec<String>)> {
     let rest = message.strip_prefix("unknown field `")?;
-    // From the end, as the key is anybody's text and the names expected are ours.
+    // From the end: the key may contain anything, the expected names are ours.
     let (key, expected) = rest.rsplit_once("`, expected ")?;
     let names = expected.split('`').skip(1).step_by(2);
     Some((key, names.map(str::to_owned).collect()))
 }
 
-fn nearest(key: &str, known: &[String]) -> Option<String> {
+/// Keys that other tools have for the same thing.
+const SYNONYMS: [(&str, &[&str]); 11] = [
+    ("bootloader", &["bios", "firmware", "uefi"]),
+    (
+        "console_input_device",
+        &["console", "console_input", "serial"],
+    ),
+    ("cpu_topology", &["cpu", "cpus", "smp", "vcpu", "vcpus"]),
+    ("devices", &["device", "passthrough", "pci", "vfio"]),
+    (
+        "disks",
+        &["block", "drive", "drives", "hda", "images", "volumes"],
+    ),
+    ("image", &["file", "path", "source"]),
+    ("initrd", &["initramfs", "ramdisk"]),
+    (
+        "memory_mib",
+        &["mem", "memory", "memory_mb", "memory_size", "ram"],
+    ),
+    (
+        "params",
+        &[
+            "append",
+            "args",
+            "bootargs",
+            "cmdline",
+            "command_line",
+            "kernel_cmdline",
+        ],
+    ),
+    ("path", &["file", "image", "source"]),
+    ("writable", &["read_only", "readonly", "ro", "rw"]),
+];
+
+/// Keys for what is not in a configuration, but an option of the tool.
+const NETWORK: [&str; 5] = ["net", "network", "network_supported", "networks", "nic"];
+
+/// What to do about an unknown key: a known key of the same meaning, else of a similar name.
+fn advice(key: &str, known: &[String]) -> Option<String> {
     // So that memoryMib and memory-mib are seen to be as good as equal to memory_mib.
     let folded = key.to_lowercase().replace('-', "_");
+    let synonym = SYNONYMS.iter().find(|(name, words)| {
+        words.contains(&folded.as_str()) && known.iter().any(|known| known == name)
+    });
+    if let Some((name, _)) = synonym {
+        return Some(format!("use `{name}`"));
+    }
+    if NETWORK.contains(&folded.as_str()) {
+        return Some("a network is an option of `vm run`: --network-supported".to_owned());
+    }
+    // One wrong letter in three may be a slip; more is another word.
+    let limit = (folded.chars().count() / 3).clamp(1, 3);
     known
         .iter()
-        .min_by_key(|name| strsim::damerau_levenshtein(&folded, name))
-        .cloned()
+        .map(|name| (strsim::damerau_levenshtein(&folded, name), name))
+        .min()
+        .filter(|(distance, _)| *distance <= limit)
+        .map(|(_, name)| format!("use `{name}`"))
 }
 
-/// The text, cut where it would make an error's message unreadable.
+/// The text, cut to a length that a message can show.
 pub(crate) fn shorten(text: &str) -> String {
     shorten_to(text, 80)
 }

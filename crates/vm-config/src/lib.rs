@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Reads the JSON description of a virtual machine and makes a [`VirtualMachineRawConfig`] of it,
-//! which a client hands to `IVirtualizationService.createVm`.
+//! Reads the JSON description of a virtual machine and converts it to the
+//! [`VirtualMachineRawConfig`] that a client passes to `IVirtualizationService.createVm`.
 //!
 //! # The format
 //!
-//! An object with these keys. Only `platform_version` and one of `kernel` and `bootloader` must be
-//! there. A key that is not listed is an error.
+//! An object with these keys. Only one of `kernel` and `bootloader` is required. A key that is not
+//! listed is an error. A byte order mark in front of the object is ignored.
 //!
 //! | key | value | if absent |
 //! | --- | --- | --- |
-//! | `name` | a name for logs | empty |
+//! | `name` | the name by which tools and logs refer to the VM | empty |
 //! | `kernel` | path of a kernel | `bootloader` is used |
 //! | `initrd` | path of an initial RAM disk | none |
 //! | `params` | the kernel's command line | none |
@@ -18,7 +18,7 @@
 //! | `protected` | whether the host must not see the guest's memory | `false` |
 //! | `memory_mib` | memory in MiB, more than 0 | the VMM's default |
 //! | `cpu_topology` | `"one_cpu"` or `"match_host"` | `"one_cpu"` |
-//! | `platform_version` | a SemVer requirement such as `"~1.0"` | must be there |
+//! | `platform_version` | a SemVer requirement | `"~1.0"` |
 //! | `devices` | array of the sysfs paths of devices to assign | none |
 //! | `console_input_device` | `"hvc0"` or `"ttyS0"` | the manager's default, `hvc0` |
 //! | `usb_config` | an object with the key `controller`, a boolean | the manager's default |
@@ -28,7 +28,8 @@
 //! units, once on a disk), `path`, `writable` (`false` if absent) and `guid` (a UUID; random if
 //! absent).
 //!
-//! Paths of files are relative to the directory that the JSON file is in.
+//! Paths of files are relative to the directory of the JSON file. If that is reached by a symbolic link,
+//! the directory of the link's target counts.
 //!
 //! # Example
 //!
@@ -90,7 +91,7 @@ pub enum Boot {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(into = "document::Document")]
 pub struct VmConfig {
-    /// A name for logs.
+    /// The VM's name in tools and logs.
     pub name: Option<String>,
     /// What the VM boots.
     pub boot: Boot,
@@ -130,7 +131,7 @@ impl VmConfig {
         };
         let file = File::open(path).map_err(read_error)?;
         let mut bytes = Vec::new();
-        // One byte more than is allowed tells a file that is too large.
+        // One byte more than the limit reveals a file that is too large.
         file.take(MAX_FILE_SIZE + 1)
             .read_to_end(&mut bytes)
             .map_err(read_error)?;
@@ -143,8 +144,11 @@ impl VmConfig {
             file: path.to_owned(),
             offset: error.utf8_error().valid_up_to(),
         })?;
+        // The files are beside the real file, not beside a link to it.
+        let link = std::fs::read_link(path).and_then(|_| path.canonicalize());
+        let real = link.as_deref().unwrap_or(path);
         // A bare file name has the parent "", which keeps relative paths relative.
-        let base = path.parent().unwrap_or(Path::new(""));
+        let base = real.parent().unwrap_or(Path::new(""));
         Self::parse(&text, base).map_err(|error| error.in_file(path))
     }
 
@@ -155,6 +159,8 @@ impl VmConfig {
     /// Fails if the text is not JSON, or a key or value does not fit the
     /// [format](crate#the-format). No file is opened.
     pub fn parse(text: &str, base: &Path) -> Result<Self, Error> {
+        // Editors on Windows put a byte order mark in front.
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let document: document::Document =
             serde_json::from_str(text).map_err(|error| Error::from_json(&error))?;
         let mut config = Self::try_from(document).map_err(|source| Error::Value {
@@ -167,7 +173,7 @@ impl VmConfig {
         Ok(config)
     }
 
-    /// Takes absolute paths as below `root`: the directory that stands for `/`.
+    /// Moves absolute paths below `root`, the directory that stands for `/`.
     pub fn reroot(&mut self, root: &Path) {
         for path in self.paths_mut() {
             if let Ok(below) = path.strip_prefix("/") {

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The way to the parcelable: opens the files.
+//! Opens the files and makes the parcelable.
 
 use std::fs::OpenOptions;
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::Path;
 
 use avf_aidl::service;
 use rsbinder::ParcelFileDescriptor;
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 
 use crate::{Boot, Contents, CpuTopology, Disk, Error, MemoryMib, Partition, VmConfig};
 
@@ -17,22 +19,23 @@ impl VmConfig {
     /// Opens the files and makes the parcelable for `createVm`.
     ///
     /// Images and partitions that are writable are opened for reading and writing, all other files
-    /// for reading. What the configuration does not know keeps the parcelable's default.
+    /// for reading. Fields that a configuration does not have keep the parcelable's defaults.
     ///
     /// # Errors
     ///
-    /// Fails if a file cannot be opened or is a directory, or if there are more than [`MAX_FILES`].
+    /// Fails if a file cannot be opened, is neither a regular file nor the block device of a disk, or if
+    /// there are more than [`MAX_FILES`].
     pub fn to_parcelable(&self) -> Result<service::VirtualMachineRawConfig, Error> {
         let count = self.count_files();
         if count > MAX_FILES {
             return Err(Error::TooManyFiles { count });
         }
         let (kernel, bootloader) = match &self.boot {
-            Boot::Kernel(path) => (Some(open("the kernel", path, false)?), None),
-            Boot::Bootloader(path) => (None, Some(open("the bootloader", path, false)?)),
+            Boot::Kernel(path) => (Some(open("the kernel", path, Access::Boot)?), None),
+            Boot::Bootloader(path) => (None, Some(open("the bootloader", path, Access::Boot)?)),
         };
         let initrd = match &self.initrd {
-            Some(path) => Some(open("the initrd", path, false)?),
+            Some(path) => Some(open("the initrd", path, Access::Boot)?),
             None => None,
         };
         let disks = self
@@ -79,7 +82,7 @@ impl Disk {
     fn to_parcelable(&self) -> Result<service::DiskImage, Error> {
         let (image, partitions) = match &self.contents {
             Contents::Image(path) => {
-                let image = open("the disk image", path, self.writable)?;
+                let image = open("the disk image", path, Access::disk(self.writable))?;
                 (Some(image), Vec::new())
             }
             Contents::Partitions(partitions) => {
@@ -101,31 +104,75 @@ impl Partition {
         let role = format!("the image of the partition {label:?}");
         Ok(service::Partition {
             label: label.to_owned(),
-            image: Some(open(&role, &self.path, self.writable)?),
+            image: Some(open(&role, &self.path, Access::disk(self.writable))?),
             writable: self.writable,
             guid: self.guid.map(String::from),
         })
     }
 }
 
-fn open(role: &str, path: &Path, writable: bool) -> Result<ParcelFileDescriptor, Error> {
+/// How a file is opened, and what it may be.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Access {
+    /// A regular file, for reading.
+    Boot,
+    /// A regular file or a block device, for reading.
+    ReadDisk,
+    /// The same, for reading and writing.
+    WriteDisk,
+}
+
+impl Access {
+    fn disk(writable: bool) -> Self {
+        if writable {
+            Self::WriteDisk
+        } else {
+            Self::ReadDisk
+        }
+    }
+}
+
+fn open(role: &str, path: &Path, access: Access) -> Result<ParcelFileDescriptor, Error> {
+    let writable = access == Access::WriteDisk;
     let open_error = |source| Error::Open {
         role: role.to_owned(),
         file: path.to_owned(),
         writable,
         source,
     };
+    // Without waiting for the other end of a FIFO, and without becoming the owner of a terminal.
+    let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
     let file = OpenOptions::new()
         .read(true)
         .write(writable)
+        .custom_flags(flags.bits().cast_signed())
         .open(path)
         .map_err(open_error)?;
-    // Linux opens a directory for reading, and the VMM would only fail later.
-    if file.metadata().map_err(open_error)?.is_dir() {
-        return Err(Error::Directory {
+    let kind = file.metadata().map_err(open_error)?.file_type();
+    let is_disk = kind.is_block_device() && access != Access::Boot;
+    if !kind.is_file() && !is_disk {
+        return Err(Error::Kind {
             role: role.to_owned(),
             file: path.to_owned(),
+            kind: if kind.is_dir() {
+                "a directory"
+            } else if kind.is_fifo() {
+                "a FIFO"
+            } else if kind.is_block_device() {
+                "a block device"
+            } else {
+                "a character device"
+            },
+            wanted: if access == Access::Boot {
+                "a regular file"
+            } else {
+                "a regular file or a block device"
+            },
         });
     }
+    // The VMM gets this very descriptor.
+    fcntl_getfl(&file)
+        .and_then(|flags| fcntl_setfl(&file, flags - OFlags::NONBLOCK))
+        .map_err(|errno| open_error(errno.into()))?;
     Ok(ParcelFileDescriptor::from(file))
 }

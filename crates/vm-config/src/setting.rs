@@ -39,7 +39,7 @@ impl TryFrom<i64> for MemoryMib {
 
 impl<'de> Deserialize<'de> for MemoryMib {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        /// Says in an error what is wanted, where the derived code would say "i64".
+        /// Names the expected value in errors, where derived code would say "i64".
         struct Mib;
 
         impl Visitor<'_> for Mib {
@@ -80,6 +80,13 @@ pub enum CpuTopology {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String")]
 pub struct PlatformVersion(String);
+
+/// The first version, which is the only one so far.
+impl Default for PlatformVersion {
+    fn default() -> Self {
+        Self("~1.0".to_owned())
+    }
+}
 
 impl PlatformVersion {
     /// The requirement.

@@ -144,7 +144,50 @@ fn a_file_that_cannot_be_opened() {
     let error = parse(r#"{ "kernel": ".", "platform_version": "1" }"#, dir.path())
         .to_parcelable()
         .unwrap_err();
-    assert!(matches!(error, Error::Directory { .. }), "{error:?}");
+    assert!(matches!(error, Error::Kind { .. }), "{error:?}");
+}
+
+/// Without waiting for somebody to open the other end.
+#[test]
+fn a_file_of_another_kind() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("k"), "k").unwrap();
+    let fifo = dir.path().join("fifo");
+    let (kind, mode) = (rustix::fs::FileType::Fifo, rustix::fs::Mode::from(0o600));
+    rustix::fs::mknodat(rustix::fs::CWD, &fifo, kind, mode, 0).unwrap();
+    for (text, role) in [
+        (r#"{ "kernel": "FILE" }"#, "the kernel"),
+        (r#"{ "bootloader": "FILE" }"#, "the bootloader"),
+        (r#"{ "kernel": "k", "initrd": "FILE" }"#, "the initrd"),
+        (
+            r#"{ "kernel": "k", "disks": [{ "image": "FILE" }] }"#,
+            "the disk image",
+        ),
+        (
+            r#"{ "kernel": "k", "disks": [{ "image": "FILE", "writable": true }] }"#,
+            "the disk image",
+        ),
+        (
+            r#"{ "kernel": "k", "disks": [{ "partitions": [{ "label": "a", "path": "FILE" }] }] }"#,
+            "the image of the partition \"a\"",
+        ),
+    ] {
+        for (file, what) in [("fifo", "a FIFO"), ("/dev/null", "a character device")] {
+            let config = parse(&text.replace("FILE", file), dir.path());
+            let error = config.to_parcelable().unwrap_err();
+            assert!(matches!(error, Error::Kind { .. }), "{error:?}");
+            let message = error.to_string();
+            assert!(
+                message.starts_with(role) && message.contains(what),
+                "{message}"
+            );
+        }
+    }
+    // The descriptors block as those of other programs do.
+    let parcelable = parse(r#"{ "kernel": "k" }"#, dir.path());
+    let kernel = parcelable.to_parcelable().unwrap().kernel.unwrap();
+    let flags = rustix::fs::fcntl_getfl(kernel.as_ref()).unwrap();
+    assert!(!flags.contains(rustix::fs::OFlags::NONBLOCK));
 }
 
 #[test]

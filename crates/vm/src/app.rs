@@ -3,7 +3,7 @@
 
 use crate::cli::app::{MicrodroidArgs, RunAppArgs, RunMicrodroidArgs};
 use crate::cli::common::{DebugLevel as Level, Topology};
-use crate::images::{open, partition, update_idsig};
+use crate::images::{NewFiles, open, partition, update_idsig};
 use crate::machines;
 use crate::run::life::{self, Request};
 use crate::size::{MemorySize, Size};
@@ -132,10 +132,15 @@ fn run(
         debug: &args.debug,
         verbose,
     };
-    life::run(&request, |manager| {
-        fill(&mut app, files, args, manager)?;
+    let mut new = NewFiles::default();
+    let result = life::run(&request, |manager| {
+        fill(&mut app, files, args, manager, &mut new)?;
         Ok(VirtualMachineConfig::AppConfig(app))
-    })
+    });
+    if result.is_err() {
+        new.remove_unused();
+    }
+    result
 }
 
 /// The payload that the options name, and the further APKs that it has.
@@ -231,21 +236,29 @@ fn fill(
     files: &Files<'_>,
     args: &MicrodroidArgs,
     manager: &Manager,
+    new: &mut NewFiles,
 ) -> Result<()> {
     app.apk = Some(fd(open(files.apk)?));
-    app.idsig = Some(fd(update_idsig(manager, files.apk, files.idsig)?));
-    for (apk, idsig) in &files.extras {
-        app.extraIdsigs.push(fd(update_idsig(manager, apk, idsig)?));
+    let mut idsig = |apk: &Path, idsig: &Path| {
+        new.make(idsig, || update_idsig(manager, apk, idsig))
+            .map(fd)
+    };
+    app.idsig = Some(idsig(files.apk, files.idsig)?);
+    for (apk, path) in &files.extras {
+        app.extraIdsigs.push(idsig(apk, path)?);
     }
+    let mut image = |path: &Path, size, kind| {
+        new.make(path, || partition(manager, path, size, kind))
+            .map(fd)
+    };
     let kind = PartitionType::ANDROID_VM_INSTANCE;
-    let instance = partition(manager, files.instance, INSTANCE_SIZE, kind)?;
-    app.instanceImage = Some(fd(instance));
+    app.instanceImage = Some(image(files.instance, INSTANCE_SIZE, kind)?);
     if let Some(storage) = &args.storage {
         let kind = PartitionType::ENCRYPTEDSTORE;
-        let storage = partition(manager, storage, args.storage_size, kind)?;
-        app.encryptedStorageImage = Some(fd(storage));
+        app.encryptedStorageImage = Some(image(storage, args.storage_size, kind)?);
     }
-    app.instanceId = instance_id(manager, files.instance_id, args.early)?;
+    let path = files.instance_id;
+    app.instanceId = new.make(path, || instance_id(manager, path, args.early))?;
     Ok(())
 }
 
@@ -280,7 +293,11 @@ fn instance_id(manager: &Manager, path: &Path, early: bool) -> Result<[u8; ID_LE
         .mode(0o600)
         .open(path)
         .with_context(what)?;
-    file.write_all(&id).with_context(what)?;
+    if let Err(e) = file.write_all(&id) {
+        // Half an id is of no use.
+        let _ = fs::remove_file(path);
+        return Err(e).with_context(what);
+    }
     Ok(id)
 }
 

@@ -80,14 +80,14 @@ fn open(machine: &Machine) -> Result<OwnedFd> {
     ensure!(
         FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice
             && (stat.st_uid == machine.uid || stat.st_uid == 0),
-        "the console {shown} of VM {title} is no terminal of its user"
+        "the console {shown} of VM {title} is not a terminal of its user"
     );
     let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let device = rustix::fs::open(path, flags, Mode::empty())
         .with_context(|| format!("open the console {shown} of VM {title}"))?;
     ensure!(
         rustix::termios::isatty(&device),
-        "the console {shown} of VM {title} is no terminal"
+        "the console {shown} of VM {title} is not a terminal"
     );
     // Two readers would each get a part.
     match rustix::fs::flock(&device, FlockOperation::NonBlockingLockExclusive) {

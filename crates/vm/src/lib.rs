@@ -38,7 +38,7 @@ use std::process::ExitCode;
 use vm_cli as cli;
 use vm_cli::{Cli, Command, EarlyCommand, size};
 
-/// The whole program. What went wrong is told on standard error; then the exit status is 1.
+/// The whole program. Errors go to standard error; the exit status is 1 then.
 #[must_use]
 pub fn main() -> ExitCode {
     limits::prepare();

@@ -92,7 +92,7 @@ fn harmless_json(text: &str) -> String {
     shown
 }
 
-/// Tells the user something on standard error. If that is closed there is no one to tell.
+/// Tells the user something on standard error. If that is closed, nobody can be told.
 pub(crate) fn tell(text: &str) {
     tell_raw(&format!("{text}\n"));
 }

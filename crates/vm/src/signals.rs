@@ -44,7 +44,7 @@ pub(crate) struct Interrupt {
 
 #[derive(Debug, Default)]
 struct State {
-    /// The signal that came; 0 is none.
+    /// The signal that was received; 0 for none.
     caught: AtomicI32,
     hang_up: Mutex<Option<HangUp>>,
     terminal: Mutex<Option<Arc<RawTerminal>>>,
@@ -73,7 +73,7 @@ impl State {
     }
 }
 
-/// Ends the VM for want of a reader.
+/// Ends the VM because nobody reads its output.
 #[derive(Debug, Clone)]
 pub(crate) struct BrokenPipe(Arc<State>);
 

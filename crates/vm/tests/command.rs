@@ -48,7 +48,10 @@ fn a_faulty_description_is_refused_with_its_place() {
     for (text, part) in [
         ("{\n  \"kernel\": \"kernel\",\n}", "guest.json:3:"),
         ("{ \"kernal\": \"kernel\" }", "`kernel`"),
-        (r#"{ "kernel": "kernel" }"#, "platform_version"),
+        (
+            r#"{ "kernel": "kernel", "platform_version": "x" }"#,
+            "platform_version",
+        ),
         (
             r#"{ "kernel": "absent", "platform_version": "~1.0" }"#,
             "absent",

@@ -154,7 +154,7 @@ fn what_cannot_be_done_with_a_vm_is_said() {
     // A client may name anything as its console; only a terminal is opened as one.
     let error = place.error(&["console"]);
     assert!(
-        error.contains("/dev/null") && error.contains("no terminal"),
+        error.contains("/dev/null") && error.contains("not a terminal"),
         "{error}"
     );
     let (code, stdout, stderr) = place.run(&["logs", "142"]);

@@ -23,7 +23,7 @@ pub enum Error {
     Spawn {
         /// The program.
         program: PathBuf,
-        /// The system's answer.
+        /// The system error.
         source: io::Error,
     },
     /// The manager was run but did not get ready.
@@ -138,7 +138,7 @@ pub enum Error {
     System {
         /// What was being done.
         what: &'static str,
-        /// The system's answer.
+        /// The system error.
         source: io::Error,
     },
 }

@@ -342,7 +342,7 @@ fn poll_any(fds: &[&OwnedFd], deadline: Option<Instant>) -> io::Result<bool> {
         .collect();
     loop {
         let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-        // A time too long for the kernel is no limit.
+        // A time too long for the kernel is not a limit.
         let left = left.and_then(|left| Timespec::try_from(left).ok());
         match poll(&mut fds, left.as_ref()) {
             Ok(n) => return Ok(n > 0),

@@ -340,7 +340,7 @@ mod fake {
     impl Drop for Vm {
         fn drop(&mut self) {
             if let Some(callback) = self.0.lock().unwrap().take() {
-                // At the end of the session there is no one to tell.
+                // At the end of the session nobody can be told.
                 let _ = callback.onDied(77, AidlDeathReason::UNKNOWN);
             }
         }

@@ -90,7 +90,7 @@ pub enum Error {
     Io {
         /// What was being done, with the value concerned.
         what: String,
-        /// The system's answer.
+        /// The system error.
         source: io::Error,
     },
     /// A program was started and killed again, since it cannot be watched.
@@ -100,7 +100,7 @@ pub enum Error {
     Pidfd {
         /// The program.
         program: PathBuf,
-        /// The system's answer.
+        /// The system error.
         source: io::Error,
     },
     /// The VMM said what is not in its protocol.

@@ -83,7 +83,7 @@ impl Images {
         Ok(OpenImage { file, kind, size })
     }
 
-    /// What must live as long as the VM does: the system may forbid opening a client's file anew,
+    /// What must live as long as the VM does: the system may forbid opening a client's file again,
     /// and a lock on the client's own open file outlasts the VM unless it is removed.
     pub(crate) fn into_helper(self) -> Option<Box<dyn Send>> {
         let is_needed = !self.borrowed.is_empty();

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 pub struct Plan {
     /// The VM's name, for process lists and logs.
     pub name: String,
-    /// A directory of the VM's own that goes with it, for what the VMM needs as a named file.
+    /// The VM's own directory, removed with it, for files that the VMM needs by name.
     pub directory: PathBuf,
     /// The machine that the guest gets.
     pub machine: Machine,

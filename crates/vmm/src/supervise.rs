@@ -36,7 +36,7 @@ pub enum Error {
     System {
         /// What was being done.
         what: &'static str,
-        /// The system's answer.
+        /// The system error.
         source: io::Error,
     },
     /// The script could not be started.
@@ -44,7 +44,7 @@ pub enum Error {
     Start {
         /// The script.
         program: PathBuf,
-        /// The system's answer.
+        /// The system error.
         source: io::Error,
     },
 }

@@ -281,7 +281,7 @@ impl VhostUserBackendReqHandlerMut for Frontend {
 
     fn set_vring_call(&mut self, index: u8, call: Option<File>) -> Result<()> {
         if let Some(call) = &call {
-            // Whoever else holds the eventfd does not get to block this process with it.
+            // Another holder of the eventfd must not be able to block this process.
             let flags =
                 rustix::fs::fcntl_getfl(call).map_err(|e| Error::ReqHandlerError(e.into()))?;
             rustix::fs::fcntl_setfl(call, flags | rustix::fs::OFlags::NONBLOCK)

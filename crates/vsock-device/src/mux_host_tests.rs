@@ -41,7 +41,7 @@ fn no_connection_is_an_end_of_file() {
     host.write_all(b"CONNECT 9\n").unwrap();
     before_boot.poll();
     assert_eq!(read_some(&mut host), END);
-    // The line is none.
+    // It is not a CONNECT line.
     for line in [
         &b"\n"[..],
         b"GET / HTTP/1.1\r\n",

@@ -27,7 +27,7 @@ pub(crate) struct Ring {
     pub(crate) call: Option<File>,
     /// Whether the memory of the rings was found to be the guest's since it last changed.
     pub(crate) checked: bool,
-    /// The driver broke the rules of the queue; it rests until the driver starts it anew.
+    /// The driver broke the rules of the queue; it rests until the driver starts it again.
     pub(crate) broken: bool,
 }
 

@@ -232,7 +232,7 @@ fn unusable_chains_are_given_back() {
     driver.offer(&[(TABLE, 16, INDIRECT)]);
     receive(&mut ring, &memory, &mut rig.mux, &mut work);
     assert_eq!(driver.take_used().len(), 2);
-    // The loop was a header with more than one byte behind it; the host may have got that.
+    // The loop was a header followed by more than one byte; the host may have got that.
     let _ = read_some(&mut host);
     assert!(!ring.broken);
 }

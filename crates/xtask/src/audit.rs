@@ -118,7 +118,7 @@ fn unpublishable(metadata: &Value) -> Vec<String> {
         }
         let dependencies = package.get("dependencies").and_then(Value::as_array);
         for dependency in dependencies.into_iter().flatten() {
-            // Those of tests are left out when a crate is published, if they have no version.
+            // Test dependencies without a version are left out when a crate is published.
             let of_tests = text(dependency, "kind") == Some("dev");
             if of_tests || text(dependency, "path").is_none() {
                 continue;

@@ -171,7 +171,7 @@ fn demo_root(dist: &Path) -> Result<()> {
     ] {
         make_dir(&dir)?;
     }
-    // Whoever made the distribution, any user may run the demo.
+    // Any user may run the demo, no matter who made the distribution.
     set_mode(&root.join("mnt/vm"), 0o1777)?;
     copy(&dist.join(DEMO), &root.join("system/bin").join(DEMO))?;
     write(

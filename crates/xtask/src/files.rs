@@ -12,7 +12,7 @@ pub(crate) fn make_dir(dir: &Path) -> Result<()> {
     fs::create_dir_all(dir).with_context(|| format!("make {}", dir.display()))
 }
 
-/// Removes `file` so that it can be made anew, also while it runs or is linked elsewhere.
+/// Removes `file` so that it can be made again, also while it runs or is linked elsewhere.
 pub(crate) fn remove(file: &Path) -> Result<()> {
     match fs::remove_file(file) {
         Err(e) if e.kind() != ErrorKind::NotFound => {

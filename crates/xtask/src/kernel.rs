@@ -183,7 +183,7 @@ enum Flavour {
 }
 
 impl Flavour {
-    /// How its packages' names go on behind the version.
+    /// The suffix of its packages' names after the version.
     fn suffix(self, arch: &str) -> String {
         match self {
             Self::Cloud => format!("cloud-{arch}"),
@@ -247,7 +247,7 @@ fn concrete_package(series: Option<&str>, flavour: Flavour, arch: &str) -> Resul
         .into_iter()
         .chain([format!("linux-image-{suffix}")]);
     for meta in metas {
-        // A meta-package that does not exist is no failure: the next one may.
+        // A meta-package may be missing: the next one may exist.
         let text = output(Command::new("apt-cache").args(["depends", "--important", &meta]));
         let package = text.ok().and_then(|text| dependency(&text, flavour, arch));
         if let Some(package) = package.filter(|p| series.is_none_or(|s| is_of_series(p, s))) {

@@ -59,7 +59,7 @@ impl Tree {
         Ok(Self { files, built_in })
     }
 
-    /// The modules behind `wanted`, each after those that it depends on, without those in `have`.
+    /// The modules of `wanted`, each after those that it depends on, without those in `have`.
     pub(crate) fn resolve(&self, wanted: &[&str], have: &[Module]) -> Result<Vec<Module>> {
         let mut seen = have.iter().map(|module| module.name.clone()).collect();
         let mut ordered = Vec::new();
@@ -126,7 +126,7 @@ const SIGNED: &[u8] = b"~Module signature appended~\n";
 /// The size of that structure; its last four bytes are the signature's length, big-endian.
 const SIGNATURE_INFO: usize = 12;
 
-/// Takes the signature off a module. Who packs the modules also packs the kernel that would check
+/// Removes the signature of a module. The packer of the modules also packs the kernel that would check
 /// them, so the check shows nothing, and an emulated guest spends time on it at each boot: 45 ms of
 /// 1.7 s with Debian's 6.1, 190 ms of 2.2 s with 6.12. Such a kernel calls itself tainted, and one
 /// that insists on signatures (`module.sig_enforce`) refuses these modules.

@@ -23,7 +23,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// Makes `man` and `completions` in `out` anew. They are made by a program of their own, so that
+/// Replaces `man` and `completions` in `out`. They are made by a program of their own, so that
 /// this one is built without the command lines of others.
 pub(crate) fn make(workspace: &Workspace, out: &Path) -> Result<()> {
     // Cargo runs a program where it was called, but what builds are told is relative to the tree.

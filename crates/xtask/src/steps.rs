@@ -57,8 +57,8 @@ pub(crate) fn run_and_keep(command: &mut Command) -> Result<String> {
 /// As [`run_and_keep`], for a command whose failure is no error here.
 pub(crate) fn run_and_watch(command: &mut Command) -> Result<(String, ExitStatus)> {
     show(command);
-    let (reader, writer) = io::pipe().context("make a pipe")?;
-    let errors = writer.try_clone().context("make a pipe")?;
+    let (reader, writer) = io::pipe().context("cannot make a pipe")?;
+    let errors = writer.try_clone().context("cannot make a pipe")?;
     let mut child = command
         .stdin(Stdio::null())
         .stdout(writer)

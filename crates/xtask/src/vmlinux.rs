@@ -43,7 +43,7 @@ pub(crate) fn unpack(image: &[u8]) -> Result<Option<Vec<u8>>> {
     let elf = filter(command, packed)?;
     ensure!(
         elf.starts_with(b"\x7fELF"),
-        "the kernel's payload is no ELF file"
+        "the kernel's payload is not an ELF file"
     );
     ensure!(
         elf.len() == length,

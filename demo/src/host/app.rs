@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The VM as an app config: the payload is in an APK, and what goes with it is made by the manager.
+//! The VM as an app config: the payload is in an APK, and the manager makes the rest.
 
 use super::args::{Args, open};
 use anyhow::{Context, Result};

@@ -38,7 +38,7 @@ pub(crate) struct Args {
     /// Run the payload out of an APK, by an app config
     ///
     /// The guest is then the one of /apex/com.android.virt/etc/microdroid.json. The APK's idsig and
-    /// the VM's instance image are made by the manager, in a directory that goes with this program.
+    /// the VM's instance image are made by the manager, in a directory that this program removes.
     #[arg(long, conflicts_with_all = ["kernel", "initrd"])]
     app: bool,
     /// The APK for --app [default: /system/etc/avf/vm_demo/vm_demo.apk]

@@ -3,7 +3,7 @@
 //! in the partition `vm-instance`. The host made the partition; this guest's record stands at 4096:
 //! a magic text, its version and the number of hashes in 16 bits each, little-endian, the hashes.
 //!
-//! The record is neither encrypted nor signed: a host that wants to can make it anew. It tells an
+//! The record is neither encrypted nor signed: a hostile host can replace it. It tells an
 //! update by mistake from the payload that the instance's data belong to.
 
 use super::verify::Root;
@@ -32,7 +32,7 @@ pub(super) enum Known {
     Now,
 }
 
-/// Compares `roots` with the record; makes one where there is none.
+/// Compares `roots` with the record; makes a record if there is none.
 pub(super) fn check(roots: &[Root], uevents: &Uevents) -> Result<Known, Failure> {
     let path = partitions::wait_for(INSTANCE_PARTITION, uevents)?;
     let partition = OpenOptions::new()

@@ -66,7 +66,7 @@ pub(crate) fn prepare(
     })
 }
 
-/// The APEXes that the metadata name are there. What is in them is not for this guest.
+/// Checks that the APEXes in the metadata are there. This guest does not use their content.
 fn check_apexes(
     metadata: &Metadata,
     uevents: &Uevents,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What of an APK is run, and taking it out.
+//! Which file of an APK is run, and how it is extracted.
 
 use super::verify::Apk;
 use crate::failure::{Failure, Kind};

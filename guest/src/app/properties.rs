@@ -77,7 +77,7 @@ fn write<N: Node>(node: &N, dir: &Path, depth: usize) -> io::Result<()> {
     Ok(())
 }
 
-/// A name that does not lead elsewhere.
+/// A name that stays inside its directory.
 fn plain(name: &str) -> io::Result<&str> {
     if name.is_empty() || name.contains(['/', '\0']) || name == "." || name == ".." {
         return Err(io::Error::other(format!(

@@ -13,7 +13,7 @@ const APP_CONFIG: i32 = 1;
 /// `VirtualMachineRawConfig`.
 const RAW_CONFIG: i32 = 2;
 
-/// Who is told of creations, boots and ends of the VMs of one client.
+/// Receives the creations, boots and ends of one client's VMs.
 #[derive(Debug, Clone)]
 pub(super) struct Atoms {
     global: Arc<Global>,

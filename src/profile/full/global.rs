@@ -100,7 +100,7 @@ fn is_dead(status: &Status) -> bool {
 fn lift_memory_lock_limit(service: &Internal) {
     if let Err(e) = service.removeMemlockRlimit() {
         log::warn!(
-            "the limit on locked memory stays: {e}; a VMM that locks its guest's memory needs the \
+            "cannot raise the limit on locked memory: {e}; a VMM that locks its guest's memory needs the \
              global service to have the capability CAP_SYS_RESOURCE"
         );
     }

@@ -131,7 +131,7 @@ impl Drop for Tap {
     fn drop(&mut self) {
         let delete = |service: &Internal| service.deleteTapInterface(&self.fd);
         if let Err(e) = self.global.try_call(delete) {
-            log::warn!("the VM's network device is not taken down: {e}");
+            log::warn!("cannot take the VM's network device down: {e}");
         }
     }
 }

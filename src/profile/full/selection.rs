@@ -95,7 +95,12 @@ impl Platform for Selection {
 
 /// What the platform's tool prints of the class path.
 fn class_path(program: &Path) -> Result<String, Error> {
-    let failed = |e: io::Error| Error::io(format!("run {} for {CLASSPATH}", program.display()), e);
+    let failed = |e: io::Error| {
+        Error::io(
+            format!("cannot run {} for {CLASSPATH}", program.display()),
+            e,
+        )
+    };
     let output = Command::new(program)
         .arg("/proc/self/fd/1")
         .stdin(Stdio::null())

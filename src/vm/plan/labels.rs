@@ -25,9 +25,9 @@ const TRUSTED: [&str; 7] = [
 /// encrypts them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LabelPolicy {
-    /// Those of a raw config: its instance.
+    /// The labels for a raw config: its instance.
     Raw,
-    /// Those of an app config: also its storage, and what the manager or the client made for it.
+    /// The labels for an app config: also its storage, and what the manager or the client made for it.
     App,
     /// All: the vendor answers for its own files.
     Vendor,
@@ -95,7 +95,7 @@ fn check_file(field: &str, file: impl AsFd) -> Result<(), Error> {
         Error::new(
             Kind::Failure,
             format!(
-                "{field}: {why}; a protected VM takes files of these SELinux types only: {}",
+                "{field}: {why}; a protected VM accepts only files of these SELinux types: {}",
                 TRUSTED.join(", ")
             ),
         )
@@ -105,7 +105,12 @@ fn check_file(field: &str, file: impl AsFd) -> Result<(), Error> {
         Err(Errno::NODATA | Errno::OPNOTSUPP) => {
             return Err(untrusted("it has no SELinux label".into()));
         }
-        Err(e) => return Err(Error::io(format!("read the SELinux label of {field}"), e)),
+        Err(e) => {
+            return Err(Error::io(
+                format!("cannot read the SELinux label of {field}"),
+                e,
+            ));
+        }
     };
     match selinux_type(&context) {
         Some(name) if TRUSTED.contains(&name) => Ok(()),

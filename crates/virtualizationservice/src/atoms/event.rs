@@ -60,7 +60,7 @@ impl Event {
 
     pub(super) fn string(self, value: &str) -> Self {
         let value = super::cut(value, LONGEST);
-        // It is not longer than that.
+        // The limit above bounds it.
         let length = u32::try_from(value.len()).unwrap_or_default();
         let mut bytes = length.to_le_bytes().to_vec();
         bytes.extend_from_slice(value.as_bytes());

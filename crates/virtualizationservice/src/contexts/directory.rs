@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The directories of VMs. Whoever runs a VM holds an exclusive `flock` on its directory.
+//! The directories of VMs. The process that runs a VM holds an exclusive `flock` on its directory.
 
 use super::removal::empty;
 use rustix::fs::{CWD, FlockOperation, Mode, OFlags, flock, openat};

@@ -2,7 +2,7 @@
 //! What belongs to each VM on this machine: its CID and its directory.
 //!
 //! A context is *live* while its manager references it. When it does not any more, or this service was
-//! ended and started anew, the VM may run on all the same: then its manager holds the lock on its
+//! restarted, the VM may still be running: then its manager holds the lock on its
 //! directory or on its CID (crate `cid-lock`), and the context is *left to its holder*: the CID stays
 //! reserved and the VM listed, until those locks are free. The kernel frees them however the manager
 //! ends. Nothing watches them: they are looked at when VMs are listed, and a few with each new one.
@@ -36,7 +36,7 @@ pub(crate) enum Error {
     #[error(transparent)]
     Cid(#[from] crate::cids::Error),
     /// This user has too many.
-    #[error("user {uid} has {MOST_PER_USER} VMs, which is the most; stop one")]
+    #[error("user {uid} has {MOST_PER_USER} VMs, which is the limit; stop one")]
     TooMany {
         /// The user.
         uid: u32,
@@ -48,7 +48,7 @@ pub(crate) enum Error {
         what: &'static str,
         /// To what.
         path: PathBuf,
-        /// The system's answer.
+        /// The system error.
         source: io::Error,
     },
 }
@@ -80,7 +80,7 @@ struct Entry {
 #[derive(Default)]
 struct Table {
     entries: BTreeMap<u32, Entry>,
-    /// Those of them that were left to their holders.
+    /// The contexts that were left to their holders.
     left: BTreeSet<u32>,
     /// How many of them each user has.
     users: HashMap<u32, usize>,
@@ -215,7 +215,7 @@ impl Contexts {
     /// Makes a context for the user `uid`: its CID, and its directory, owned by that user.
     ///
     /// # Errors
-    /// If there is none to be had.
+    /// If there is none left.
     pub(crate) fn allocate(self: &Arc<Self>, uid: u32, pid: i32) -> Result<Context, Error> {
         let next = self.table().next_left();
         self.look_at(&next);
@@ -297,7 +297,7 @@ impl Contexts {
             let mut table = self.table();
             if is_gone {
                 log::info!("CID {cid}: the manager that held it is gone");
-                // The reservation goes with it, when nothing of the VM is left.
+                // This also releases the reservation, once nothing of the VM is left.
                 table.remove(*cid);
             } else {
                 table.left.insert(*cid);
@@ -316,7 +316,7 @@ impl Contexts {
             Ok(Removal::Held) => false,
             Err(e) => {
                 log::warn!("{}", chain(&io_error("remove directory", &path)(e)));
-                // Who gets the CID next tries again.
+                // The next holder of the CID tries again.
                 Note::remove(&self.notes, cid);
                 true
             }

@@ -72,7 +72,7 @@ impl Work<'_> {
         self.steps += 1;
         if self.steps > MOST {
             return Err(io::Error::other(format!(
-                "there are more than {MOST} files in it, or someone goes on making them"
+                "there are more than {MOST} files in it, or a process keeps making them"
             )));
         }
         Ok(())

@@ -138,7 +138,7 @@ fn a_held_directory_without_a_note_is_its_owners() {
     let cid = context.cid();
     let _holder = hold(&context);
     fs::remove_file(first.notes.join(cid.to_string())).unwrap();
-    // Neither names that are no CIDs nor files trouble it.
+    // Names that are not CIDs, and files, are ignored.
     fs::write(first.notes.join("x"), "").unwrap();
     fs::write(first.vms.join("77"), "").unwrap();
     fs::create_dir(first.vms.join("other")).unwrap();

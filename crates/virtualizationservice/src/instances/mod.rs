@@ -17,7 +17,7 @@ const FIRST_APP: u32 = 10_000;
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
     /// The database failed.
-    #[error("the database of instance ids")]
+    #[error("cannot use the database of instance ids")]
     Database(#[from] rusqlite::Error),
     /// Its file cannot be opened.
     #[error("{what}")]
@@ -40,13 +40,13 @@ pub(crate) enum Error {
         known: i64,
     },
     /// The kernel gives no random bytes.
-    #[error("random bytes")]
+    #[error("cannot get random bytes")]
     Random(#[source] io::Error),
     /// The store of secrets failed.
-    #[error("Secretkeeper")]
+    #[error("cannot use Secretkeeper")]
     Secrets(#[source] Status),
     /// The id is another's.
-    #[error("the instance id is another app's")]
+    #[error("the instance id belongs to another app")]
     Foreign,
     /// The caller's answers do not fit its questions.
     #[error("reconciliation: {asked} questions, {answered} answers")]
@@ -99,7 +99,7 @@ impl Instances {
         }
     }
 
-    /// Removes the caller's `id` and its secrets. Those of others stay, and so does what is unknown.
+    /// Removes the caller's `id` and its secrets. Ids of others, and unknown ids, stay.
     pub(crate) fn remove(&self, id: &InstanceId, uid: u32) -> Result<(), Error> {
         let Some(database) = &self.database else {
             return Ok(());

@@ -35,11 +35,11 @@ pub(crate) enum Error {
     #[error("the descriptor is not an interface that this service made: {0}")]
     NotOurs(&'static str),
     /// There is no device.
-    #[error("open {}, which makes network interfaces; load the kernel module tun", path.display())]
+    #[error("cannot open {}, which makes network interfaces; load the kernel module tun", path.display())]
     Device {
         /// The device.
         path: PathBuf,
-        /// The system's answer.
+        /// The system error.
         source: io::Error,
     },
     /// The interface exists already.
@@ -55,7 +55,7 @@ pub(crate) enum Error {
         what: &'static str,
         /// The interface.
         name: String,
-        /// The system's answer.
+        /// The system error.
         source: io::Error,
     },
 }

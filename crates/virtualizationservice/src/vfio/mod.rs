@@ -2,7 +2,7 @@
 //! Devices of the host for VMs: taken from their drivers and given to `vfio-platform`, and back.
 //!
 //! The way is that of `Documentation/ABI/testing/sysfs-bus-platform`: the device's `driver_override`
-//! names the driver that alone may have it, its driver is told to let go (`driver/unbind`), and the bus
+//! names the only driver that may have it, its driver is told to release it (`driver/unbind`), and the bus
 //! to look for a driver again (`drivers_probe`).
 
 mod list;
@@ -46,7 +46,7 @@ pub(crate) enum Error {
     #[error("device {0} has no IOMMU group, so that it could reach all of the memory")]
     NoIommu(String),
     /// The driver did not take it.
-    #[error("device {device} was not taken by {DRIVER}, but by {}", .by.as_deref().unwrap_or("none"))]
+    #[error("the driver {DRIVER} did not take the device {device}; its driver is {}", .by.as_deref().unwrap_or("none"))]
     NotTaken {
         /// The device.
         device: String,
@@ -60,7 +60,7 @@ pub(crate) enum Error {
         what: &'static str,
         /// To what.
         path: PathBuf,
-        /// The system's answer.
+        /// The system error.
         source: io::Error,
     },
 }
@@ -75,7 +75,7 @@ impl Error {
     }
 }
 
-/// Writes to the files by which the kernel is told things. A test plays the kernel here.
+/// Writes to the kernel's control files. A test plays the kernel here.
 pub(crate) trait Sysfs: Send + Sync {
     /// Writes `text` to the file, which must be there.
     fn write(&self, file: &Path, text: &str) -> io::Result<()>;
@@ -136,7 +136,7 @@ impl Vfio {
                 device.ok_or_else(|| Error::NotAssignable(path.escape_debug().to_string()))
             })
             .collect::<Result<_, _>>()?;
-        // Those that were bound before one failed go back with this.
+        // Devices that were bound before one failed are given back by this.
         devices
             .into_iter()
             .map(|device| self.bind_one(device))

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Binding on a directory tree, with the kernel's part played here: a write to `unbind` takes the
-//! device's link `driver` away, one to `drivers_probe` makes it anew as `driver_override` says.
+//! device's link `driver` away, one to `drivers_probe` makes it again as `driver_override` says.
 
 use super::*;
 use std::os::unix::fs::symlink;

@@ -97,19 +97,19 @@ impl Daemon {
             .expect("a service")
     }
 
-    /// Kills it, and starts it anew.
+    /// Kills it and starts it again.
     pub fn kill_and_restart(&mut self) {
         self.kill_and_restart_with(&[]);
     }
 
-    /// Kills it, and starts it anew with these arguments.
+    /// Kills it and starts it again with these arguments.
     pub fn kill_and_restart_with(&mut self, args: &[&str]) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
         self.child = spawn(self.root.path(), args);
     }
 
-    /// Stops it, and starts it anew with other arguments.
+    /// Stops it and starts it again with other arguments.
     pub fn restart(mut self, args: &[&str]) -> Self {
         assert!(self.terminate().success(), "{}", self.log_text());
         self.child = spawn(self.root.path(), args);

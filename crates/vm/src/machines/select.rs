@@ -8,7 +8,7 @@ use host::printable;
 /// The VM whose CID or name is `wanted`. A CID goes before a name that looks like one.
 ///
 /// # Errors
-/// If there is none or several, with those that there are.
+/// If there is none or more than one, with a list of them.
 pub(crate) fn select<'a>(machines: &'a [Machine], wanted: &str) -> Result<&'a Machine> {
     let by_cid = wanted
         .parse()
@@ -43,7 +43,7 @@ pub(crate) fn select<'a>(machines: &'a [Machine], wanted: &str) -> Result<&'a Ma
 /// The only VM that has a console.
 ///
 /// # Errors
-/// If there is none or several, with those that there are.
+/// If there is none or more than one, with a list of them.
 pub(crate) fn only_one_with_console(machines: &[Machine]) -> Result<&Machine> {
     let with: Vec<&Machine> = machines
         .iter()

@@ -97,7 +97,7 @@ fn output(name: &str, path: Option<&Path>) -> Result<Shown> {
     }
 }
 
-/// The standard descriptor that a path means. Opened by such a path, a file would begin anew at its
+/// The standard descriptor that a path means. Opened by such a path, a file would start again at its
 /// first byte, and a socket would not open at all.
 fn standard(path: &Path) -> Option<BorrowedFd<'static>> {
     match path.to_str()? {

@@ -35,7 +35,7 @@ pub(super) struct Parts {
     pub(super) host_console: Option<HostConsole>,
     /// The terminal that is attached from the start.
     pub(super) terminal: Option<Arc<RawTerminal>>,
-    /// What the user is told on leaving the console.
+    /// The message on leaving the console.
     pub(super) farewell: String,
     /// Ends the VM when nobody reads its output on standard output any more.
     pub(super) broken_pipe: BrokenPipe,

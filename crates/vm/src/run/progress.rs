@@ -3,7 +3,7 @@
 //!
 //! Steps that are done are lines that stay. Below them, until the payload is up, one line shows
 //! what is being waited for, with the last line of the guest's console: the guest itself is the
-//! clock, nothing here wakes up on its own. Where standard error is no terminal there is neither.
+//! clock, nothing here wakes up on its own. Where standard error is not a terminal there is neither.
 
 use crate::out::{tell, tell_raw};
 use crate::paint::{Paint, can_draw};

@@ -3,7 +3,7 @@
 //!
 //! QEMU makes what it writes to non-blocking. That flag belongs to the open file, not to the
 //! descriptor, so a client that gives its own terminal or pipe would find its own end changed.
-//! Files, pipes and terminals are therefore opened anew; a socket cannot be, and is handed on.
+//! Files, pipes and terminals are therefore opened again; a socket cannot be, and is passed on.
 
 use crate::Error;
 use crate::launch::Launch;
@@ -63,7 +63,7 @@ fn is_socket(fd: &OwnedFd) -> Result<bool, Error> {
     Ok(FileType::from_raw_mode(stat.st_mode) == FileType::Socket)
 }
 
-/// Opens the file behind `fd` once more, so that QEMU's flags on it are its own; where the system
+/// Opens the file of `fd` again, so that QEMU's flags on it are its own; where the system
 /// forbids that (a file of another user), `fd` itself is used if its mode fits.
 fn reopen(id: &str, fd: OwnedFd, flags: OFlags) -> Result<OwnedFd, Error> {
     let path = format!("/proc/self/fd/{}", fd.as_raw_fd());

@@ -36,7 +36,7 @@ pub(super) fn boost(id: i32) -> io::Result<()> {
         util_min: FULL,
         ..SchedAttr::default()
     };
-    // SAFETY: the kernel reads `size` bytes behind the pointer, which are the struct's, and keeps
+    // SAFETY: the kernel reads `size` bytes at the pointer, which are the struct's, and keeps
     // nothing of it.
     let result = unsafe { libc::syscall(libc::SYS_sched_setattr, id, &raw const attributes, 0u32) };
     if result == 0 {

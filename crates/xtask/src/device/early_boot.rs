@@ -160,7 +160,7 @@ fn vmm_files() -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// The files that `ldd` prints: behind the arrow, or the loader alone.
+/// The files that `ldd` prints: after the arrow, or the loader alone.
 fn libraries_of(text: &str) -> Vec<PathBuf> {
     text.lines()
         .filter_map(|line| {

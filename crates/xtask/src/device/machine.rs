@@ -64,7 +64,7 @@ impl Machine {
             .args(["-device", "virtio-serial-pci"]);
         let mut lines = Vec::new();
         let mut port = |name: &str| {
-            let (reader, writer) = io::pipe().context("make a pipe")?;
+            let (reader, writer) = io::pipe().context("cannot make a pipe")?;
             // QEMU opens it by the name that our own process has for it.
             let path = format!("/proc/{}/fd/{}", std::process::id(), writer.as_raw_fd());
             command

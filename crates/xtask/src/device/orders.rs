@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What the device's init is told: files in its initramfs; see `guest/src/device/mod.rs`.
+//! Orders for the device's init: files in its initramfs; see `guest/src/device/mod.rs`.
 
 use crate::initrd::Archive;
 use crate::workspace::Workspace;

@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The signals that end a manager in order: SIGHUP, SIGINT and SIGTERM.
+//!
+//! They are blocked in every thread and read from a descriptor by the main thread. A signal that was
+//! ignored when the program started, as under `nohup`, stays ignored. The processes that a manager
+//! starts begin with no signal blocked.
+
+use rustix::io::Errno;
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
+
+/// The signals, and their names for messages.
+const ENDING: [(i32, &str); 3] = [
+    (libc::SIGHUP, "SIGHUP"),
+    (libc::SIGINT, "SIGINT"),
+    (libc::SIGTERM, "SIGTERM"),
+];
+
+/// A signal that ends this program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Signal {
+    /// Its number.
+    pub number: i32,
+    /// Its name.
+    pub name: &'static str,
+}
+
+impl Signal {
+    /// What a program exits with that this signal has ended: what a shell shows, too.
+    #[must_use]
+    pub fn exit_status(self) -> u8 {
+        u8::try_from(128 + self.number).unwrap_or(u8::MAX)
+    }
+}
+
+/// The signals that have arrived.
+#[derive(Debug)]
+pub struct Signals(OwnedFd);
+
+impl Signals {
+    /// Blocks the signals, in this thread and in those that it starts from now on.
+    ///
+    /// # Errors
+    /// If the process has no descriptor left.
+    #[expect(unsafe_code, reason = "signal masks have no safe interface here")]
+    pub fn block() -> io::Result<Self> {
+        let mut set = MaybeUninit::uninit();
+        // SAFETY: sigemptyset initializes the set that it is given.
+        let mut set: libc::sigset_t = unsafe {
+            libc::sigemptyset(set.as_mut_ptr());
+            set.assume_init()
+        };
+        for (signal, _) in ENDING
+            .into_iter()
+            .filter(|(signal, _)| !is_ignored(*signal))
+        {
+            // SAFETY: the set is initialized, and the signal is a valid one.
+            unsafe { libc::sigaddset(&raw mut set, signal) };
+        }
+        // SAFETY: the set is initialized, and the old mask is not asked for.
+        let failed =
+            unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut()) };
+        if failed != 0 {
+            return Err(io::Error::from_raw_os_error(failed));
+        }
+        let flags = libc::SFD_CLOEXEC | libc::SFD_NONBLOCK;
+        // SAFETY: the set is initialized; -1 asks for a new descriptor.
+        let fd = unsafe { libc::signalfd(-1, &raw const set, flags) };
+        if fd < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: the kernel has just made the descriptor, and no one else has it.
+        Ok(Self(unsafe { OwnedFd::from_raw_fd(fd) }))
+    }
+
+    /// The signal that has arrived first, if one has.
+    #[must_use]
+    pub fn take(&self) -> Option<Signal> {
+        let mut info = [0; size_of::<libc::signalfd_siginfo>()];
+        loop {
+            match rustix::io::read(&self.0, &mut info) {
+                Err(Errno::INTR) => {}
+                Ok(read) if read == info.len() => break,
+                _ => return None,
+            }
+        }
+        // The number comes first, as `u32`.
+        let number = i32::from_ne_bytes([info[0], info[1], info[2], info[3]]);
+        ENDING
+            .into_iter()
+            .find(|(signal, _)| *signal == number)
+            .map(|(number, name)| Signal { number, name })
+    }
+}
+
+impl AsFd for Signals {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+/// Ignores the signals in this process: a VM's own processes end with their VM, not before it, also
+/// when a service manager sends a signal to all of them at once.
+pub fn ignore_ending() {
+    for (signal, _) in ENDING {
+        ignore(signal);
+    }
+}
+
+/// Has a write beyond the limit on file sizes fail with `EFBIG`, here and in the processes that this
+/// one starts, instead of ending the process.
+pub fn ignore_file_size_limit() {
+    ignore(libc::SIGXFSZ);
+}
+
+#[expect(unsafe_code, reason = "dispositions have no safe interface")]
+fn ignore(signal: i32) {
+    // SAFETY: no handler is installed, so nothing of this program runs in a signal's context.
+    unsafe { libc::signal(signal, libc::SIG_IGN) };
+}
+
+#[expect(unsafe_code, reason = "dispositions have no safe interface")]
+fn is_ignored(signal: i32) -> bool {
+    let mut action = MaybeUninit::<libc::sigaction>::uninit();
+    // SAFETY: without a new action, sigaction only writes the present one where it is told to.
+    let failed = unsafe { libc::sigaction(signal, std::ptr::null(), action.as_mut_ptr()) };
+    // SAFETY: a sigaction that has not failed has written the action.
+    failed == 0 && unsafe { action.assume_init_ref() }.sa_sigaction == libc::SIG_IGN
+}
