@@ -11,148 +11,19 @@
     reason = "a failed test panics"
 )]
 
-use std::collections::HashMap;
-use std::fs::{self, File};
+mod files;
+
+use files::Files;
+use std::fs;
 use std::num::{NonZeroU16, NonZeroU32};
-use std::os::fd::OwnedFd;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::{Path, PathBuf};
-use tempfile::TempDir;
-use vmm::crosvm::{Crosvm, Dialect, Platform};
+use std::path::Path;
+use vmm::crosvm::{Dialect, Platform};
 use vmm::plan::*;
 use vmm::{Arch, Error, Vmm};
 
 /// What the help of a crosvm with every feature has of the words that are looked for. No crosvm for
 /// Android, or for another processor, can run here; what a real one says is checked where it runs.
 const EVERYTHING: &str = "create_composite --gdb --gpu";
-
-/// The files of one configuration.
-struct Files {
-    directory: TempDir,
-    roles: HashMap<(u64, u64), String>,
-}
-
-impl Files {
-    fn new() -> Self {
-        Self {
-            directory: tempfile::tempdir().unwrap(),
-            roles: HashMap::new(),
-        }
-    }
-
-    /// A file that is shown as `{role}`.
-    fn file(&mut self, role: &str) -> File {
-        let file = tempfile::tempfile().unwrap();
-        // Enough for a kernel's magic, and for a partition.
-        file.set_len(4096).unwrap();
-        let meta = file.metadata().unwrap();
-        self.roles.insert((meta.dev(), meta.ino()), role.to_owned());
-        file
-    }
-
-    fn fd(&mut self, role: &str) -> OwnedFd {
-        self.file(role).into()
-    }
-
-    /// An x86 kernel, by its magic.
-    fn kernel(&mut self) -> File {
-        use std::os::unix::fs::FileExt;
-        let file = self.file("kernel");
-        file.write_all_at(b"HdrS", 0x202).unwrap();
-        file.write_all_at(b"ARM\x64", 56).unwrap();
-        file
-    }
-
-    /// The least that a VM can have.
-    fn plan(&mut self) -> Plan {
-        Plan {
-            name: "golden".into(),
-            directory: self.directory.path().to_owned(),
-            machine: Machine {
-                boot: Boot::Kernel {
-                    kernel: self.kernel(),
-                    initrd: None,
-                    params: String::new(),
-                },
-                memory_mib: NonZeroU32::new(256).unwrap(),
-                cpus: Cpus::Count(NonZeroU32::MIN),
-                disks: Vec::new(),
-                balloon: Balloon::PageReporting,
-                protection: None,
-                gdb_port: None,
-                huge_pages: false,
-                boost_uclamp: false,
-                device_tree_overlay: None,
-                gpu: None,
-                display: None,
-                inputs: Vec::new(),
-                audio: None,
-                usb: false,
-            },
-            consoles: Consoles {
-                console_out: self.fd("console"),
-                console_in: None,
-                console_input: ConsoleInput::Hvc0,
-                failure: self.fd("failure"),
-                ramdump: None,
-                log: self.fd("log"),
-            },
-            vsock: Vsock::Kernel {
-                vhost: self.fd("vhost-vsock"),
-                cid: 2048,
-            },
-            tap: None,
-            assigned: None,
-        }
-    }
-
-    /// A crosvm whose help has `words`.
-    fn crosvm(&self, dialect: Dialect, words: &str) -> Crosvm {
-        let program = self.directory.path().join("crosvm");
-        fs::write(&program, format!("#!/bin/sh\necho '{words}'\n")).unwrap();
-        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
-        Crosvm::new(program, dialect)
-    }
-
-    /// The descriptor by its role.
-    fn name(&self, number: &str) -> String {
-        let link = PathBuf::from(format!("/proc/self/fd/{number}"));
-        let meta = fs::metadata(&link).unwrap_or_else(|e| panic!("{}: {e}", link.display()));
-        if let Some(role) = self.roles.get(&(meta.dev(), meta.ino())) {
-            return format!("{{{role}}}");
-        }
-        let target = fs::read_link(&link).unwrap();
-        match target.strip_prefix(self.directory.path()) {
-            Ok(file) => format!("{{{}}}", file.display()),
-            // The one socket that crosvm listens on.
-            Err(_) if target.to_string_lossy().starts_with("socket:") => "{control}".into(),
-            Err(_) => panic!("what is {}?", target.display()),
-        }
-    }
-
-    /// `text` with its descriptors by their roles.
-    fn named(&self, text: &str) -> String {
-        let mut shown = String::new();
-        let mut rest = text;
-        while let Some((at, mark)) = ["/proc/self/fd/", "tap-fd="]
-            .iter()
-            .filter_map(|mark| rest.find(mark).map(|at| (at, *mark)))
-            .min()
-        {
-            shown.push_str(&rest[..at]);
-            if mark == "tap-fd=" {
-                shown.push_str(mark);
-            }
-            rest = &rest[at + mark.len()..];
-            let end = rest
-                .find(|c: char| !c.is_ascii_digit())
-                .unwrap_or(rest.len());
-            shown.push_str(&self.name(&rest[..end]));
-            rest = &rest[end..];
-        }
-        shown + rest
-    }
-}
 
 fn android_arm() -> Dialect {
     Dialect::of(Platform::Android, Arch::Aarch64)
@@ -185,7 +56,7 @@ fn golden(list: &str, dialect: Dialect, change: impl FnOnce(&mut Files, &mut Pla
         .collect();
     for number in 0.. {
         let name = format!("composite-{number}.img");
-        let Ok(bytes) = fs::read(files.directory.path().join(&name)) else {
+        let Ok(bytes) = fs::read(files.directory().join(&name)) else {
             break;
         };
         lines.push(format!("# {name}: {}", components(&files, &bytes)));

@@ -20,6 +20,7 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, Shutdown};
 
 use crate::connect_line::{self, Request};
+use crate::credit::Credit;
 use crate::packet::{Header, Op, SHUTDOWN_BOTH, SHUTDOWN_RECEIVE, SHUTDOWN_SEND};
 
 /// How long a guest may take for its RST after both directions were shut down; Linux waits as long.
@@ -86,17 +87,7 @@ pub(crate) struct Conn {
     write_shut: bool,
     /// Bytes from the guest that the host's socket did not take yet; at most `window` of them.
     backlog: VecDeque<u8>,
-    /// Our `buf_alloc`, which never changes.
-    window: u32,
-    /// Our `fwd_cnt`, and the value the guest last heard of. Both wrap, as the specification says.
-    forwarded: u32,
-    told_forwarded: u32,
-    credit_wanted: bool,
-    /// Bytes sent to the guest, and its `buf_alloc` and `fwd_cnt` as last heard of.
-    sent: u32,
-    guest_alloc: u32,
-    guest_forwarded: u32,
-    credit_requested: bool,
+    credit: Credit,
     /// Shutdown flags the guest sent, and those it was sent.
     guest_shutdown: u32,
     told_shutdown: u32,
@@ -116,14 +107,7 @@ impl Conn {
             host_gone: false,
             write_shut: false,
             backlog: VecDeque::new(),
-            window,
-            forwarded: 0,
-            told_forwarded: 0,
-            credit_wanted: false,
-            sent: 0,
-            guest_alloc: 0,
-            guest_forwarded: 0,
-            credit_requested: false,
+            credit: Credit::new(window),
             guest_shutdown: 0,
             told_shutdown: 0,
         }
@@ -133,12 +117,9 @@ impl Conn {
         self.stream.as_ref().map(AsFd::as_fd)
     }
 
-    pub(crate) fn window(&self) -> u32 {
-        self.window
-    }
-
-    pub(crate) fn forwarded(&self) -> u32 {
-        self.forwarded
+    /// The counters of both directions.
+    pub(crate) fn credit(&self) -> &Credit {
+        &self.credit
     }
 
     /// The number of bytes that wait for the host.
@@ -203,7 +184,7 @@ impl Conn {
     fn note_sent(&mut self, result: rustix::io::Result<usize>) -> usize {
         match result {
             Ok(sent) => {
-                self.count_forwarded(sent);
+                self.credit.count_forwarded(sent);
                 return sent;
             }
             Err(Errno::AGAIN) => self.writable = false,
@@ -212,18 +193,11 @@ impl Conn {
         0
     }
 
-    fn count_forwarded(&mut self, bytes: usize) {
-        // No more than a window's worth is ever counted at once.
-        self.forwarded = self
-            .forwarded
-            .wrapping_add(u32::try_from(bytes).unwrap_or(u32::MAX));
-    }
-
     /// The host takes nothing more: what is buffered for it is dropped, and counts as taken.
     fn lose_host(&mut self) {
         self.host_gone = true;
         self.writable = false;
-        self.count_forwarded(self.backlog.len());
+        self.credit.count_forwarded(self.backlog.len());
         self.backlog.clear();
     }
 
@@ -243,7 +217,7 @@ impl Conn {
             (State::Established, Some(Op::CreditUpdate)) => self.update_credit(header),
             (State::Established, Some(Op::CreditRequest)) => {
                 self.update_credit(header);
-                self.credit_wanted = true;
+                self.credit.want_update();
             }
             (State::Established, Some(Op::Shutdown)) => {
                 self.update_credit(header);
@@ -255,24 +229,14 @@ impl Conn {
 
     /// Takes note of the guest's receive buffer, which every packet tells.
     pub(crate) fn update_credit(&mut self, header: &Header) {
-        self.guest_alloc = header.buf_alloc;
-        self.guest_forwarded = header.fwd_cnt;
-        if self.credit() > 0 {
-            self.credit_requested = false;
-        }
-    }
-
-    /// The number of bytes the guest has room for. A guest that counts nonsense has none.
-    fn credit(&self) -> u32 {
-        self.guest_alloc
-            .saturating_sub(self.sent.wrapping_sub(self.guest_forwarded))
+        self.credit.update(header);
     }
 
     /// Whether the guest may send the bytes this RW packet announces.
     ///
     /// `present` is how many its descriptors really hold.
     pub(crate) fn admits(&self, header: &Header, present: u64) -> bool {
-        let window = usize::try_from(self.window).unwrap_or(usize::MAX);
+        let window = usize::try_from(self.credit.window()).unwrap_or(usize::MAX);
         let free = window.saturating_sub(self.backlog.len());
         self.state == State::Established
             && self.guest_shutdown & SHUTDOWN_SEND == 0
@@ -287,13 +251,13 @@ impl Conn {
             bytes = &bytes[sent..];
         }
         if self.host_gone {
-            self.count_forwarded(bytes.len());
+            self.credit.count_forwarded(bytes.len());
             return;
         }
         // Growth is by hand, as doubling could go past the window.
         let wanted = self.backlog.len() + bytes.len();
         if wanted > self.backlog.capacity() {
-            let window = usize::try_from(self.window).unwrap_or(usize::MAX);
+            let window = usize::try_from(self.credit.window()).unwrap_or(usize::MAX);
             let capacity = wanted.max((2 * self.backlog.capacity()).min(window));
             self.backlog.reserve_exact(capacity - self.backlog.len());
         }
@@ -325,7 +289,7 @@ impl Conn {
         if self.send(line.as_bytes()) < line.len() {
             return self.reset();
         }
-        self.forwarded = 0;
+        self.credit.forget_forwarded();
         self.state = State::Established;
         self.deadline = None;
     }
@@ -354,8 +318,8 @@ impl Conn {
             State::Accepting | State::Resetting => true,
             State::Established => {
                 self.due_shutdown() != self.told_shutdown
-                    || self.may_read() && (self.credit() > 0 || !self.credit_requested)
-                    || self.owes_credit()
+                    || self.may_read() && self.credit.is_usable()
+                    || self.credit.owes_update()
             }
             State::Handshake | State::Draining | State::Closed => false,
         }
@@ -387,12 +351,11 @@ impl Conn {
             return Some(shutdown);
         }
         if self.may_read() {
-            if self.credit() > 0 {
+            if self.credit.available() > 0 {
                 if let Some(bytes) = self.read(room) {
                     return Some(bytes);
                 }
-            } else if !self.credit_requested {
-                self.credit_requested = true;
+            } else if self.credit.request() {
                 return Outgoing::control(Op::CreditRequest);
             }
         }
@@ -402,7 +365,7 @@ impl Conn {
         }
         // Reading may just have come upon the end of the stream.
         self.take_shutdown(&now).or_else(|| {
-            if self.owes_credit() {
+            if self.credit.owes_update() {
                 Outgoing::control(Op::CreditUpdate)
             } else {
                 None
@@ -410,19 +373,13 @@ impl Conn {
         })
     }
 
-    /// Takes note that the guest was told of our receive buffer, as every packet does.
+    /// Takes note that a packet has told the guest of the receive buffer.
     pub(crate) fn told_credit(&mut self) {
-        self.told_forwarded = self.forwarded;
-        self.credit_wanted = false;
+        self.credit.told();
     }
 
     fn may_read(&self) -> bool {
         self.readable && !self.host_done
-    }
-
-    /// An update is due when the guest asked, or once it knows of less than half of the room.
-    fn owes_credit(&self) -> bool {
-        self.credit_wanted || self.forwarded.wrapping_sub(self.told_forwarded) >= self.window / 2
     }
 
     /// The flags that describe what the host's side does no more.
@@ -456,7 +413,7 @@ impl Conn {
 
     /// Reads bytes from the host, as many as the guest has room for.
     fn read(&mut self, room: &mut [u8]) -> Option<Outgoing> {
-        let limit = usize::try_from(self.credit())
+        let limit = usize::try_from(self.credit.available())
             .unwrap_or(usize::MAX)
             .min(room.len());
         let stream = self.stream.as_ref()?;
@@ -464,9 +421,7 @@ impl Conn {
             match rustix::net::recv(stream, &mut room[..limit], RecvFlags::DONTWAIT) {
                 Ok((0, _)) => self.host_done = true,
                 Ok((len, _)) => {
-                    self.sent = self
-                        .sent
-                        .wrapping_add(u32::try_from(len).unwrap_or(u32::MAX));
+                    self.credit.count_sent(len);
                     return Some(Outgoing {
                         op: Op::Rw,
                         flags: 0,
@@ -522,7 +477,3 @@ impl Conn {
         }
     }
 }
-
-#[cfg(test)]
-#[path = "conn_tests.rs"]
-mod tests;

@@ -4,7 +4,8 @@
 use std::collections::BTreeMap;
 
 use landlock::{
-    ABI, Access, AccessFs, AccessNet, CompatLevel, Compatible, Ruleset, RulesetAttr, Scope,
+    ABI, Access, AccessFs, AccessNet, CompatLevel, Compatible, Ruleset, RulesetAttr, RulesetStatus,
+    Scope,
 };
 use rustix::process::{DumpableBehavior, Resource, Rlimit};
 use seccompiler::{
@@ -104,18 +105,27 @@ fn limit(resource: Resource, most: u64) -> rustix::io::Result<()> {
     )
 }
 
-/// Denies every access to files, as far as the kernel has Landlock.
+/// Denies every access to files, TCP ports, and signals and abstract sockets of other processes, as
+/// far as the kernel has Landlock.
 ///
-/// It does not prevent connecting to a Unix socket by its path. A kernel
-/// without Landlock loses nothing but the second lock: seccomp has no call that opens a file.
+/// Landlock cannot deny a connection to a Unix socket by its path: the device can connect to every
+/// socket that its user can. A kernel without Landlock loses nothing but the second lock on files:
+/// seccomp allows no call that opens one.
 fn deny_files() {
-    let _ = Ruleset::default()
+    let denied = Ruleset::default()
         .set_compatibility(CompatLevel::BestEffort)
         .handle_access(AccessFs::from_all(ABI::V5))
         .and_then(|rules| rules.handle_access(AccessNet::from_all(ABI::V5)))
-        .and_then(|rules| rules.scope(Scope::Signal))
+        .and_then(|rules| rules.scope(Scope::Signal | Scope::AbstractUnixSocket))
         .and_then(|rules| rules.create())
         .and_then(|rules| rules.restrict_self());
+    match denied {
+        Ok(status) if status.ruleset == RulesetStatus::NotEnforced => {
+            log::debug!("the vsock device runs without Landlock, which this kernel does not have");
+        }
+        Ok(_) => {}
+        Err(e) => log::warn!("the vsock device runs without Landlock: {e}"),
+    }
 }
 
 fn seccomp_filter() -> Result<BpfProgram, seccompiler::Error> {

@@ -21,8 +21,8 @@
 //!
 //! One thread runs one epoll loop (`device`). `ring` moves packets in and out of the virtqueues,
 //! `mux` finds the connection of a packet and picks the next packet for the guest, `conn` is the
-//! state of one connection, `table` bounds their number and their memory, `isolate` confines the
-//! process.
+//! state of one connection and `credit` its flow control, `table` bounds the number of connections
+//! and their memory, `isolate` confines the process.
 //!
 //! # What a hostile guest or peer can reach
 //!
@@ -38,6 +38,7 @@
 pub mod checks;
 mod conn;
 mod connect_line;
+mod credit;
 mod device;
 mod error;
 mod frontend;

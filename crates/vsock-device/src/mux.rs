@@ -316,8 +316,8 @@ impl Mux {
                     kind: TYPE_STREAM,
                     op: outgoing.op.raw(),
                     flags: outgoing.flags,
-                    buf_alloc: conn.window(),
-                    fwd_cnt: conn.forwarded(),
+                    buf_alloc: conn.credit().window(),
+                    fwd_cnt: conn.credit().forwarded(),
                 }
             });
             // The connection goes to the end of the queue, so that each has its turn.

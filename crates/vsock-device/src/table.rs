@@ -127,7 +127,7 @@ impl Table {
             return;
         };
         if let Some((origin, conn)) = place.entry.take() {
-            self.reserved -= usize::try_from(conn.window()).unwrap_or(0);
+            self.reserved -= usize::try_from(conn.credit().window()).unwrap_or(0);
             if origin == Origin::Guest {
                 self.from_guest -= 1;
             }
@@ -245,7 +245,8 @@ mod tests {
             };
             if let Some(slot) = table.insert(stream(), origin, State::Established, key(n)) {
                 table.link(slot);
-                windows.push(usize::try_from(table.get_mut(slot).unwrap().window()).unwrap());
+                windows
+                    .push(usize::try_from(table.get_mut(slot).unwrap().credit().window()).unwrap());
             }
         }
         assert_eq!(table.len(), MAX_CONNECTIONS);

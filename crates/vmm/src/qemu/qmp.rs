@@ -40,6 +40,9 @@ struct State {
     waiting: HashMap<u64, SyncSender<Answer>>,
     last_id: u64,
     closed: bool,
+    /// Whether a failed disk was reported since the guest was last resumed: each request that was
+    /// under way fails for itself.
+    fault_reported: bool,
 }
 
 impl Default for State {
@@ -49,6 +52,7 @@ impl Default for State {
             waiting: HashMap::new(),
             last_id: CPUS,
             closed: false,
+            fault_reported: false,
         }
     }
 }
@@ -150,6 +154,19 @@ impl Qmp {
         })
     }
 
+    /// Whether an event says something new: only the first failure of a disk does.
+    fn is_news(&self, event: &Event) -> bool {
+        let mut state = self.state();
+        match event {
+            Event::DiskFault(_) => !std::mem::replace(&mut state.fault_reported, true),
+            Event::Resumed => {
+                state.fault_reported = false;
+                true
+            }
+            _ => true,
+        }
+    }
+
     /// What one line means.
     fn line(&self, line: &[u8], events: &mut Vec<Event>) -> Result<(), Error> {
         let line: Line = serde_json::from_slice(line).map_err(|e| Error::Protocol {
@@ -162,7 +179,7 @@ impl Qmp {
             return self.send(Command::Capabilities, HELLO);
         }
         if let Some(name) = line.event {
-            events.extend(messages::event(&name, line.data));
+            events.extend(messages::event(&name, line.data).filter(|event| self.is_news(event)));
             return Ok(());
         }
         let answer = match (line.answer, line.error) {
