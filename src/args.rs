@@ -72,7 +72,7 @@ socketpair and a pipe, forks, and leaves one end of each to this program:
 The program ends, and its VMs with it, when the client closes the socket or dies.
 
 Exit status: 0 after the client hung up; 128 and the number of the signal after SIGHUP, SIGINT or
-SIGTERM, which end it in order; 77 for want of a permission; 1 if something else failed.
+SIGTERM, which end it in order; 77 if a permission is missing; 1 if something else failed.
 
 Environment:
   VIRTMGR_VMM    the VMM: a path, or a name in PATH (default: where KVM works the platform's

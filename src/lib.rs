@@ -50,7 +50,7 @@ pub fn run() -> ExitCode {
         Ok(level) => level,
         Err(e) => return failed(&e),
     };
-    logger::install(profile::NAME, level);
+    logger::install(profile::NAME, level, avf_rpc::library_log::suffix);
     signals::ignore_file_size_limit();
     let success = |()| ExitCode::SUCCESS;
     args::parse(std::env::args_os())

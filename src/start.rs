@@ -105,14 +105,14 @@ pub fn serve(fds: ServeFds) -> Result<End, Error> {
     let settings = Settings::of_process()?;
     let host = Host::of_process()?;
     let client = Client::parent().map_err(|source| Error::System {
-        what: "identify the client (the parent process)",
+        what: "cannot identify the client (the parent process)",
         source,
     })?;
     Chosen::lift_memory_lock_limit();
     let service = VirtualizationService::new(host, settings, client);
     let vms = service.vms();
     let server = Server::new(service.into_binder(), POLICY).map_err(|source| Error::Rpc {
-        what: "make the RPC server",
+        what: "cannot make the RPC server",
         source,
     })?;
     // A client that closed the pipe does not want to know.
@@ -120,7 +120,7 @@ pub fn serve(fds: ServeFds) -> Result<End, Error> {
         && e != rustix::io::Errno::PIPE
     {
         return Err(Error::System {
-            what: "tell the client that the service is ready",
+            what: "cannot tell the client that the service is ready",
             source: e.into(),
         });
     }
@@ -134,7 +134,7 @@ pub fn serve(fds: ServeFds) -> Result<End, Error> {
     vms.end(end == End::HungUp);
     drop(server);
     served.map(|_| end).map_err(|source| Error::Rpc {
-        what: "serve the client",
+        what: "cannot serve the client",
         source,
     })
 }
@@ -155,7 +155,7 @@ pub fn vsock_device(fds: &VsockFds) -> Result<(), Error> {
         guest_cid: vsock_device::GuestCid::new(fds.cid).map_err(|e| failed(e.into()))?,
         listener: take("listening socket", fds.listener)?,
         directory: take("directory", fds.directory)?,
-        prefix: crate::vm::VSOCK_SOCKET.to_owned(),
+        prefix: vm_directory::VSOCK.to_owned(),
     };
     vsock_device::run(config).map_err(|e| failed(e.into()))
 }
@@ -177,7 +177,7 @@ fn adopt_descriptors() -> Result<(), Error> {
     // SAFETY: this runs once, at the start of the program, before anything else opens or takes a
     // descriptor.
     unsafe { inherited::init_inherited_fds() }.map_err(|source| Error::System {
-        what: "take over the inherited descriptors",
+        what: "cannot take over the inherited descriptors",
         source,
     })
 }
@@ -207,7 +207,7 @@ fn bootstrap_socket(fd: RawFd) -> Result<OwnedFd, Error> {
     }
     let blocking = rustix::io::ioctl_fionbio(&socket, false);
     blocking.map_err(|e| Error::System {
-        what: "make the bootstrap socket blocking",
+        what: "cannot make the bootstrap socket blocking",
         source: e.into(),
     })?;
     Ok(socket)

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod disks;
+mod goal;
 mod idsig;
 mod measure;
 mod table;

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The table: medians, with the bare equivalent and the ratio where there is one.
+//! The table: medians, with the bare equivalent and the ratio where there is one, and the goal.
+//! A goal that is not reached is marked `missed`.
 
+use crate::goal::Goal;
 use crate::measure;
 use anyhow::{Context, Result};
 use std::env;
 use std::fs;
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::time::Duration;
 use system_tests::host::Host;
@@ -19,16 +22,74 @@ fn median(mut values: Vec<Duration>) -> Duration {
     values[values.len() / 2]
 }
 
-fn row(what: &str, value: &str, bare: &str, ratio: &str, limit: &str) {
-    println!("{what:<44} {value:>12} {bare:>12} {ratio:>7}  {limit}");
+/// A line of the table.
+#[derive(Debug, Default)]
+struct Row {
+    what: String,
+    value: String,
+    bare: String,
+    ratio: String,
+    goal: String,
+}
+
+impl Row {
+    /// The heading of a part of the table.
+    fn head([what, value, bare, ratio]: [&str; 4]) -> Self {
+        Self {
+            what: what.to_owned(),
+            value: value.to_owned(),
+            bare: bare.to_owned(),
+            ratio: ratio.to_owned(),
+            goal: "goal".to_owned(),
+        }
+    }
+
+    /// A measurement next to its bare equivalent, and a goal for their ratio.
+    fn ratio(what: &str, [value, bare]: [String; 2], ratio: f64, goal: Option<Goal>) -> Self {
+        Self {
+            what: what.to_owned(),
+            value,
+            bare,
+            ratio: format!("{ratio:.2}"),
+            goal: goal.map_or_else(String::new, |goal| goal.verdict(ratio)),
+        }
+    }
+
+    /// A measurement alone, with the number that is compared with its goal.
+    fn alone(what: &str, value: String, number: f64, goal: Option<Goal>) -> Self {
+        Self {
+            what: what.to_owned(),
+            value,
+            goal: goal.map_or_else(String::new, |goal| goal.verdict(number)),
+            ..Self::default()
+        }
+    }
+
+    fn print(&self) -> io::Result<()> {
+        let Self {
+            what,
+            value,
+            bare,
+            ratio,
+            goal,
+        } = self;
+        let line = format!("{what:<44} {value:>12} {bare:>12} {ratio:>7}  {goal}");
+        writeln!(io::stdout(), "{}", line.trim_end())
+    }
 }
 
 fn micros(duration: Duration) -> String {
     format!("{:.0} us", duration.as_secs_f64() * 1e6)
 }
 
-fn ratio(a: Duration, b: Duration) -> String {
-    format!("{:.2}", a.as_secs_f64() / b.as_secs_f64())
+fn kib(size: u64) -> String {
+    format!("{size} KiB")
+}
+
+/// A size in KiB as a number to compare.
+#[allow(clippy::cast_precision_loss, reason = "sizes are far below 2^52")]
+fn number(kib: u64) -> f64 {
+    kib as f64
 }
 
 /// Measures and prints.
@@ -52,94 +113,59 @@ pub(crate) fn print(host: &Host) -> Result<()> {
     }
     let (binder, socket) = measure::round_trips(host, CALLS)?;
     let [bare, ready, connected, exec] = [bare, ready, connected, exec].map(median);
-    row("median of 41", "manager", "bare", "ratio", "wanted");
-    row(
-        "fork to ready",
-        &micros(ready),
-        &micros(bare),
-        &ratio(ready, bare),
-        "ratio <= 1.5",
-    );
-    row(
-        "fork to RPC session with callbacks",
-        &micros(connected),
-        &micros(bare),
-        &ratio(connected, bare),
-        "",
-    );
-    row(
+    Row::head(["median of 41", "manager", "bare", "ratio"]).print()?;
+    let against = |what, ours: Duration, bare: Duration, goal| {
+        let ratio = ours.as_secs_f64() / bare.as_secs_f64();
+        Row::ratio(what, [micros(ours), micros(bare)], ratio, goal).print()
+    };
+    let goal = Some(Goal::RatioAtMost(1.5));
+    against("fork to ready", ready, bare, goal)?;
+    against("fork to RPC session with callbacks", connected, bare, None)?;
+    Row::alone(
         "createVm + start to VMM executed",
-        &micros(exec),
-        "",
-        "",
-        "< 10000 us",
-    );
-    row(
-        "binder call / byte over a socket, and back",
-        &micros(binder),
-        &micros(socket),
-        &ratio(binder, socket),
-        "",
-    );
-    row(
+        micros(exec),
+        exec.as_secs_f64() * 1e6,
+        Some(Goal::Micros(10_000)),
+    )
+    .print()?;
+    let what = "binder call / byte over a socket, and back";
+    against(what, binder, socket, None)?;
+    let limit = Some(Goal::Kib(3072));
+    let idle = measure::idle_pss(host)?;
+    Row::alone(
         "idle, proportional set size",
-        &format!("{} KiB", measure::idle_pss(host)?),
-        "",
-        "",
-        "< 3072 KiB",
-    );
-    for name in ["early_virtmgr", "virtmgr"] {
-        let size = fs::metadata(host.dist.path(name))?.len() / 1024;
-        row(
-            &format!("{name}, stripped"),
-            &format!("{size} KiB"),
-            "",
-            "",
-            "< 3072 KiB (early)",
-        );
+        kib(idle),
+        number(idle),
+        limit,
+    )
+    .print()?;
+    for (name, goal) in [("early_virtmgr", limit), ("virtmgr", None)] {
+        let size = fs::metadata(host.dist.path(name))?.len().div_ceil(1024);
+        let what = format!("{name}, stripped");
+        Row::alone(&what, kib(size), number(size), goal).print()?;
     }
-    println!();
-    row(
-        "guest reads a disk of partitions",
-        "disk",
-        "raw",
-        "ratio",
-        "wanted",
-    );
+    writeln!(io::stdout())?;
+    Row::head(["guest reads a disk of partitions", "disk", "raw", "ratio"]).print()?;
     for speed in crate::disks::read_speeds(host)? {
         let name = format!("{}, blocks of {} KiB", speed.name, speed.block >> 10);
-        let rate = |rate: f64| format!("{rate:.0} MB/s");
-        let ratio = format!("{:.2}", speed.ratio);
-        row(
-            &name,
-            &rate(speed.megabytes),
-            &rate(speed.raw),
-            &ratio,
-            "ratio >= 0.9",
-        );
+        let rates = [speed.megabytes, speed.raw].map(|rate| format!("{rate:.0} MB/s"));
+        let goal = Some(Goal::RatioAtLeast(0.9));
+        Row::ratio(&name, rates, speed.ratio, goal).print()?;
     }
-    println!();
-    row(
-        "idsig of an APK of 1 GiB",
-        "manager",
-        "openssl",
-        "ratio",
-        "wanted",
-    );
+    writeln!(io::stdout())?;
+    Row::head(["idsig of an APK of 1 GiB", "manager", "openssl", "ratio"]).print()?;
     let speed = crate::idsig::speed(host)?;
-    row(
-        "best of 5, against SHA-256 on all cores",
-        &format!("{:.0} MB/s", speed.made),
-        &format!("{:.0} MB/s", speed.possible),
-        &format!("{:.2}", speed.made / speed.possible),
-        "ratio >= 0.8",
-    );
-    row(
+    let rates = [speed.made, speed.possible].map(|rate| format!("{rate:.0} MB/s"));
+    let what = "best of 5, against SHA-256 on all cores";
+    let goal = Some(Goal::RatioAtLeast(0.8));
+    Row::ratio(what, rates, speed.made / speed.possible, goal).print()?;
+    let limit = Some(Goal::Kib(32_768));
+    Row::alone(
         "peak resident set",
-        &format!("{} KiB", speed.peak),
-        "",
-        "",
-        "< 32768 KiB",
-    );
+        kib(speed.peak),
+        number(speed.peak),
+        limit,
+    )
+    .print()?;
     Ok(())
 }

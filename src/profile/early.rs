@@ -4,7 +4,7 @@
 use crate::app_config::Platform;
 use crate::capabilities::Capabilities;
 use crate::client::Client;
-use crate::error::Error;
+use crate::error::{Error, Kind};
 use crate::profile::{NAME, Profile};
 use crate::requested::Requested;
 use crate::vm::directory::sweep;
@@ -17,9 +17,8 @@ use microdroid::apex::{ApexInfoList, CLASSPATH, Source};
 use rustix::process::{Resource, Rlimit, setrlimit};
 use std::fs::File;
 use std::sync::Once;
+use vm_directory::bases;
 
-/// Where the VMs' directories are.
-const DIRECTORIES: &str = "/mnt/vm/early";
 /// How the instance ids of clients on the vendor's partitions begin.
 const VENDOR_INSTANCE_ID: [u8; 4] = [0xff; 4];
 
@@ -110,7 +109,7 @@ impl Profile for Early {
 
     /// Takes the VM's static CID, and the directory of that number.
     fn context(&self, grant: Grant, _config: &VirtualMachineRawConfig) -> Result<Context, Error> {
-        let base = self.host.path(DIRECTORIES);
+        let base = bases::make_early(self.host.root()).map_err(|e| Error::of(Kind::Failure, e))?;
         self.swept.call_once(|| sweep(&base));
         let directory = VmDirectory::claim(&base, grant.cid, &grant.name, self.client.pid())?;
         let vsock = vhost::reserve(grant.cid)?;

@@ -19,7 +19,7 @@ const INSTANCE_VERSION: u16 = 1;
 /// The head of a storage image that the guest has not formatted yet.
 const UNFORMATTED: &[u8] = b"UNFORMATTED-STORAGE";
 
-/// Makes the file behind `image` an empty partition of `size` bytes, rounded up to 4096.
+/// Makes the file of `image` an empty partition of `size` bytes, rounded up to 4096.
 ///
 /// # Errors
 /// ILLEGAL_ARGUMENT for a negative or huge size, an unknown type, or a descriptor that is not a

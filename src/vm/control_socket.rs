@@ -16,9 +16,8 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::time::Duration;
+use vm_directory::CONTROL;
 
-/// The socket's name.
-pub const CONTROL_SOCKET: &str = "control";
 /// A few tools at once, calls without large arguments, descriptors of connections to the guest.
 const POLICY: Policy = Policy {
     connections: 16,
@@ -37,14 +36,14 @@ impl ControlSocket {
     /// Listens in the VM's directory.
     pub(super) fn listen(directory: &VmDirectory) -> Result<Self, Error> {
         let listen = || {
-            let listener = UnixListener::bind(directory.short_path(CONTROL_SOCKET))?;
+            let listener = UnixListener::bind(directory.socket(CONTROL)?)?;
             // A peer that disconnects immediately must not block the VM's thread.
             listener.set_nonblocking(true)?;
             Ok(Self(listener))
         };
         listen().map_err(|e: io::Error| {
             Error::io(
-                format!("listen on {}/{CONTROL_SOCKET}", directory.path().display()),
+                format!("listen on {}/{CONTROL}", directory.path().display()),
                 e,
             )
         })
@@ -79,7 +78,7 @@ impl Controller {
             match self.listener.accept() {
                 Ok((stream, _)) => {
                     if let Err(e) = self.admit(stream) {
-                        log::warn!("{CONTROL_SOCKET}: connection refused: {e}");
+                        log::warn!("{CONTROL}: connection refused: {e}");
                     }
                 }
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => return true,
@@ -89,9 +88,7 @@ impl Controller {
                         Some(Errno::INTR | Errno::CONNABORTED)
                     ) => {}
                 Err(e) => {
-                    log::error!(
-                        "{CONTROL_SOCKET}: accept: {e}; tools cannot reach this VM any more"
-                    );
+                    log::error!("{CONTROL}: accept: {e}; tools cannot reach this VM any more");
                     return false;
                 }
             }

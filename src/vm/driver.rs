@@ -12,7 +12,7 @@ use crate::vm::metrics::Metrics;
 use crate::vm::output::{Head, Tail, drain};
 use crate::vm::prepare::{Streams, Unstarted};
 use crate::vm::ramdump::Ramdump;
-use crate::vm::vsock::{HostSide, VSOCK_SOCKET};
+use crate::vm::vsock::HostSide;
 use crate::vm::{Instance, RunOptions, VmDirectory};
 use avf_rpc::server::{Policy, Server};
 use avf_rpc::vsock::GuestServer;
@@ -146,8 +146,10 @@ impl Processes {
             HostSide::Kernel(port) => (None, GuestServer::on_vsock(server, cid, port)?),
             HostSide::User(device) => {
                 let device = device.spawn(cid, directory)?;
-                note(directory, &device);
-                let prefix = directory.short_path(VSOCK_SOCKET);
+                or_warned(directory, &device, directory.note_process(device.pid()));
+                let prefix = directory
+                    .socket(vm_directory::VSOCK)
+                    .map_err(|e| Error::io("address the vsock", e))?;
                 let guest = GuestServer::on_hybrid_vsock(server, &prefix, cid, device.pid())?;
                 (Some(device), guest)
             }
@@ -158,7 +160,11 @@ impl Processes {
             vm.name(),
             vmm.pid()
         );
-        note(directory, &vmm);
+        or_warned(
+            directory,
+            &vmm,
+            directory.note_vmm(vmm.pid(), prepared.name),
+        );
         let control: Arc<dyn Control> = Arc::from(prepared.control);
         vm.spawned(vmm.killer()?, Arc::clone(&control));
         control.spawned()?;
@@ -446,10 +452,10 @@ fn start_failed(exit: Option<Exit>, said: String) -> Error {
 }
 
 /// A process that is not noted cannot be ended by a later manager, but the kernel ends it anyway.
-fn note(directory: &VmDirectory, child: &Child) {
-    if let Err(e) = directory.note_process(child.pid()) {
+fn or_warned(directory: &VmDirectory, child: &Child, noted: std::io::Result<()>) {
+    if let Err(e) = noted {
         log::warn!(
-            "note process {} in {}: {e}",
+            "cannot note process {} in {}: {e}",
             child.pid(),
             directory.path().display()
         );

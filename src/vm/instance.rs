@@ -13,6 +13,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak, mpsc};
 use std::time::{Duration, Instant};
+use vm_directory::Line;
 use vmm::child::Killer;
 use vmm::death::Death;
 use vmm::{Control, Vmm};
@@ -318,7 +319,7 @@ impl Instance {
         if let Some(listing) = listing {
             listing.set_console(path);
         }
-        match directory::note_console(&self.directory, path) {
+        match directory::note_in(&self.directory, &Line::Console(path)) {
             // It has ended since.
             Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Error::io(
                 format!("note the console in {}", self.directory.display()),

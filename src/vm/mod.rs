@@ -19,13 +19,12 @@ pub mod vhost;
 mod vsock;
 
 pub use callbacks::Callbacks;
-pub use control_socket::CONTROL_SOCKET;
 pub use directory::VmDirectory;
 pub use instance::Instance;
 pub use ramdump::Destination;
 pub use registry::Vms;
 pub use state::{PayloadState, State};
-pub use vsock::{VSOCK_DEVICE, VSOCK_SOCKET};
+pub use vsock::VSOCK_DEVICE;
 
 use crate::reports::Reports;
 use plan::Equipment;

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What guests and VMMs write, read without blocking and in bounded space.
 
-use log_file::LogFile;
 use rustix::io::Errno;
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Instant;
+use vm_directory::LogFile;
 
 /// Bytes read at once.
 const CHUNK: usize = 4096;

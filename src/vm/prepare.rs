@@ -9,9 +9,9 @@ use crate::vm::plan::Draft;
 use crate::vm::ramdump::Ramdump;
 use crate::vm::vsock::{self, HostSide, Route};
 use crate::vm::{Context, RunOptions};
-use log_file::LogFile;
 use rustix::pipe::{PipeFlags, pipe_with};
 use std::os::fd::OwnedFd;
+use vm_directory::LogFile;
 use vmm::plan::{Consoles, Plan};
 use vmm::{Prepared, Vmm};
 
@@ -58,8 +58,8 @@ pub(super) fn prepare(
             Ok::<_, Error>(write)
         }
     };
-    let console_out = or_logged(consoles.out, "Console", log_file::CONSOLE)?;
-    let log = or_logged(consoles.log, "Log", log_file::LOG)?;
+    let console_out = or_logged(consoles.out, "Console", vm_directory::CONSOLE)?;
+    let log = or_logged(consoles.log, "Log", vm_directory::LOG)?;
     let (failure, failure_in) = pipe()?;
     let (ramdump, ramdump_in) = match &options.ramdump {
         None => (None, None),

@@ -10,15 +10,13 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
+use vm_directory::VSOCK;
 use vmm::child::Child;
 use vmm::launch::Launch;
 use vmm::plan::Vsock;
 
 /// The name of the command that makes this program a vsock device.
 pub const VSOCK_DEVICE: &str = "vsock-device";
-/// The name, in the VM's directory, of the socket for connections of the host; the guest's
-/// connections to the host's port `P` go to this name with `_P`.
-pub const VSOCK_SOCKET: &str = "vsock";
 
 /// How a connection gets to the guest.
 #[derive(Debug)]
@@ -55,12 +53,15 @@ pub(super) fn prepare(
                 None,
             )
             .map_err(|e| Error::io("make the vsock device's socket", e))?;
-            let listener = UnixListener::bind(directory.short_path(VSOCK_SOCKET)).map_err(|e| {
-                Error::io(
-                    format!("listen on {}/{VSOCK_SOCKET}", directory.path().display()),
-                    e,
-                )
-            })?;
+            let listener = directory
+                .socket(VSOCK)
+                .and_then(UnixListener::bind)
+                .map_err(|e| {
+                    Error::io(
+                        format!("listen on {}/{VSOCK}", directory.path().display()),
+                        e,
+                    )
+                })?;
             let device = UserDevice {
                 vhost_user,
                 listener,
@@ -140,7 +141,7 @@ pub(super) fn connect(route: &Route, cid: u32, port: u32) -> Result<OwnedFd, Err
     Ok(match route {
         Route::Kernel => avf_rpc::vsock::connect_vsock(cid, port)?.into(),
         Route::User { directory } => {
-            let socket = format!("/proc/self/fd/{}/{VSOCK_SOCKET}", directory.as_raw_fd());
+            let socket = format!("/proc/self/fd/{}/{VSOCK}", directory.as_raw_fd());
             avf_rpc::vsock::connect_hybrid(socket.as_ref(), port)?.into()
         }
     })

@@ -34,7 +34,7 @@ impl HashTree {
     /// The tree of the first `length` bytes of `file`, with this salt, which may be empty.
     ///
     /// # Errors
-    /// If the file cannot be read, or has less than that.
+    /// If the file cannot be read or is shorter.
     pub fn of(file: &File, length: u64, salt: &[u8]) -> Result<Self, Error> {
         let hasher = salted(salt);
         if length == 0 {

@@ -40,6 +40,11 @@ pub fn admit(record: &Record<'_>) -> Option<Number> {
     counts.get(at)?.2.admit()
 }
 
+/// As [`admit`], with what follows the text as a string: for loggers that do not depend on this crate.
+pub fn suffix(record: &Record<'_>) -> Option<String> {
+    admit(record).map(|number| number.to_string())
+}
+
 /// Whether the library says no more than that a peer has closed its connection.
 fn is_ordinary_end(text: &str) -> bool {
     const ENDS: [(&str, &str); 3] = [

@@ -33,16 +33,21 @@ fn parse(value: Option<&OsStr>) -> Result<LevelFilter, LevelError> {
         .map_err(|_| LevelError(crate::printable(&text).into_owned()))
 }
 
-/// Logs to standard error from now on, each line as `PROGRAM[PID] LEVEL: TEXT`.
-pub fn install(program: &'static str, level: LevelFilter) {
+/// Says whether a message is shown: `None` if it is not, else what follows its text.
+pub type Admit = fn(&Record<'_>) -> Option<String>;
+
+/// Logs to standard error from now on, each line as `PROGRAM[PID] LEVEL: TEXT`, if `admit` lets it
+/// through.
+pub fn install(program: &'static str, level: LevelFilter, admit: Admit) {
     static STDERR: OnceLock<Stderr> = OnceLock::new();
-    if log::set_logger(STDERR.get_or_init(|| Stderr { program })).is_ok() {
+    if log::set_logger(STDERR.get_or_init(|| Stderr { program, admit })).is_ok() {
         log::set_max_level(level);
     }
 }
 
 struct Stderr {
     program: &'static str,
+    admit: Admit,
 }
 
 impl Log for Stderr {
@@ -54,10 +59,14 @@ impl Log for Stderr {
         if !self.enabled(record.metadata()) {
             return;
         }
+        let Some(suffix) = (self.admit)(record) else {
+            return;
+        };
         let text = record.args().to_string();
         if is_library_advice(record.target(), &text) {
             return;
         }
+        let text = text + &suffix;
         // Where standard error is closed there is no one to tell.
         let _ = std::io::stderr().write_all(self.line(record.level(), &text).as_bytes());
     }
@@ -94,6 +103,13 @@ fn is_library_advice(target: &str, text: &str) -> bool {
 mod tests {
     use super::*;
 
+    fn test() -> Stderr {
+        Stderr {
+            program: "test",
+            admit: |_| Some(String::new()),
+        }
+    }
+
     #[test]
     fn a_level_that_is_none_is_an_error_with_the_right_ones() {
         let level = |text: &str| parse(Some(OsStr::new(text)));
@@ -110,14 +126,14 @@ mod tests {
 
     #[test]
     fn a_message_is_one_line_that_cannot_control_a_terminal() {
-        let line = Stderr { program: "test" }.line(Level::Error, "a\nb\u{1b}[0m");
+        let line = test().line(Level::Error, "a\nb\u{1b}[0m");
         let pid = std::process::id();
         assert_eq!(line, format!("test[{pid}] error: a\u{fffd}b\u{fffd}[0m\n"));
     }
 
     #[test]
     fn libraries_tell_their_faults_and_not_their_advice() {
-        let logger = Stderr { program: "test" };
+        let logger = test();
         let enabled = |target: &str, level| {
             logger.enabled(&Metadata::builder().target(target).level(level).build())
         };

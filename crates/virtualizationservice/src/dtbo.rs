@@ -57,7 +57,7 @@ pub(crate) fn overlay(paths: &Paths) -> Result<File, Error> {
         paths.host().property(SLOT).unwrap_or_default()
     ));
     let partition = File::open(&path).map_err(|source| Error::Io {
-        what: format!("open {}", path.display()),
+        what: format!("cannot open {}", path.display()),
         source,
     })?;
     let bytes = extract(&partition, index).map_err(|e| match e {
@@ -66,12 +66,12 @@ pub(crate) fn overlay(paths: &Paths) -> Result<File, Error> {
             why,
         },
         Fault::Io(source) => Error::Io {
-            what: format!("read {}", path.display()),
+            what: format!("cannot read {}", path.display()),
             source,
         },
     })?;
     in_memory(&bytes).map_err(|source| Error::Io {
-        what: "make a file in memory".into(),
+        what: "cannot make a file in memory".into(),
         source,
     })
 }

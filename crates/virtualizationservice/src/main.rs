@@ -37,6 +37,10 @@ fn main() -> ExitCode {
 }
 
 fn run(options: &Options) -> anyhow::Result<()> {
-    logger::install("virtualizationservice", logger::level()?);
+    logger::install(
+        "virtualizationservice",
+        logger::level()?,
+        avf_rpc::library_log::suffix,
+    );
     serve(&Paths::of_process()?, options)
 }

@@ -140,7 +140,7 @@ fn signals() -> Result<SigSet> {
 
 fn notify(state: &[sd_notify::NotifyState<'_>]) {
     if let Err(e) = sd_notify::notify(state) {
-        log::warn!("tell systemd: {e}");
+        log::warn!("cannot notify systemd: {e}");
     }
 }
 
@@ -261,7 +261,7 @@ struct SocketFile(PathBuf);
 impl Drop for SocketFile {
     fn drop(&mut self) {
         if let Err(e) = fs::remove_file(&self.0) {
-            log::warn!("remove {}: {e}", self.0.display());
+            log::warn!("cannot remove {}: {e}", self.0.display());
         }
     }
 }

@@ -91,7 +91,7 @@ pub(crate) fn run_microdroid(args: &RunMicrodroidArgs, verbose: bool) -> Result<
             scratch = tempfile::Builder::new()
                 .prefix("vm-microdroid")
                 .tempdir()
-                .context("make a directory for the VM's files")?;
+                .context("cannot make a directory for the VM's files")?;
             scratch.path()
         }
     };
@@ -117,7 +117,7 @@ fn run(
     verbose: bool,
 ) -> Result<ExitCode> {
     let program = manager::locate(&args.manager, args.early)?;
-    // What cannot be had should not cost a manager.
+    // A missing file should not cost the start of a manager.
     open(files.apk)?;
     let mut app = settings(args)?;
     app.name = name.to_owned();
@@ -270,7 +270,7 @@ fn instance_id(manager: &Manager, path: &Path, early: bool) -> Result<[u8; ID_LE
             let length = bytes.len();
             return bytes.try_into().map_err(|_| {
                 anyhow!(
-                    "{} has {length} bytes and not {ID_LENGTH}: it is no instance id; \
+                    "{} has {length} bytes and not {ID_LENGTH}: it is not an instance id; \
                      remove it together with the instance image to begin anew",
                     what()
                 )

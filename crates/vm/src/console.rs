@@ -130,7 +130,7 @@ fn attach(device: &OwnedFd, signals: &Signals) -> Result<End> {
                     }
                 }
                 Err(Errno::AGAIN | Errno::INTR) => {}
-                Err(e) => return Err(e).context("read the console"),
+                Err(e) => return Err(e).context("cannot read the console"),
             }
         }
         if keys {
@@ -149,7 +149,7 @@ fn attach(device: &OwnedFd, signals: &Signals) -> Result<End> {
             match crate::pipes::offer(device, typed) {
                 Ok(()) => {}
                 Err(Errno::IO) => return Ok(End::Gone),
-                Err(e) => return Err(e).context("write to the console"),
+                Err(e) => return Err(e).context("cannot write to the console"),
             }
             if left {
                 return Ok(End::Left);

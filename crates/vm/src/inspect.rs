@@ -3,19 +3,19 @@
 
 use crate::cli::machines::InspectArgs;
 use crate::list::{age, coloured};
-use crate::machines::{self, Machine, Process, Status, select};
+use crate::machines::{self, Machine, Status, select, usage};
 use crate::out;
 use crate::paint::Paint;
 use crate::size::Size;
 use crate::users;
 use anyhow::Result;
 use host::printable;
-use log_file::{CONSOLE, LOG, old};
 use serde::Serialize;
 use std::fmt::Write;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
+use vm_directory::{CONSOLE, LOG, Process, old};
 
 /// The details of a VM, as printed in JSON.
 #[derive(Debug, Serialize)]
@@ -74,7 +74,7 @@ pub(crate) fn inspect(args: &InspectArgs) -> Result<ExitCode> {
 fn details(machine: &Machine) -> Details {
     let (status, balloon) = match machine.reach() {
         Ok(control) => (
-            control.state().map_or(Status::Silent, Status::Says),
+            Status::told(machine, control.state()),
             control.memory_balloon().ok(),
         ),
         Err(status) => (status, None),
@@ -103,7 +103,7 @@ fn details(machine: &Machine) -> Details {
 }
 
 fn task(pid: i32, process: Option<Process>) -> Task {
-    let usage = process.and_then(Process::usage);
+    let usage = process.and_then(usage);
     Task {
         pid,
         program: usage.as_ref().map(|usage| usage.name.clone()),

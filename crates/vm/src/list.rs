@@ -64,7 +64,7 @@ pub(crate) fn list(args: &ListArgs) -> Result<ExitCode> {
 
 fn usage(machine: &Machine) -> Option<(i32, Usage)> {
     let vmm = machine.vmm()?;
-    Some((vmm.pid, vmm.usage()?))
+    Some((vmm.pid, machines::usage(vmm)?))
 }
 
 fn entry(machine: &Machine, status: Status) -> Entry {
@@ -126,7 +126,11 @@ pub(crate) fn coloured(state: &str, paint: Paint) -> String {
         paint.good(state)
     } else if is(Status::Silent) || is(Status::Says(State::Dead)) {
         paint.bad(state)
-    } else if is(Status::Says(State::Starting)) || is(Status::Created) {
+    } else if is(Status::Says(State::Starting))
+        || is(Status::Created)
+        || is(Status::Suspended)
+        || is(Status::Paused)
+    {
         paint.odd(state)
     } else {
         state.to_owned()

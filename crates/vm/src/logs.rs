@@ -3,7 +3,7 @@
 
 use crate::cli::machines::LogsArgs;
 use crate::harmless::Harmless;
-use crate::machines::{self, Machine, Process, select};
+use crate::machines::{self, Machine, select};
 use crate::out::{self, Reader};
 use anyhow::{Context, Result};
 use rustix::event::{PollFd, PollFlags, poll};
@@ -18,6 +18,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use vm_directory::Directory;
 
 /// Prints the log or console of a VM.
 pub(crate) fn logs(args: &LogsArgs) -> Result<ExitCode> {
@@ -25,9 +26,9 @@ pub(crate) fn logs(args: &LogsArgs) -> Result<ExitCode> {
     let machine = select(&machines, &args.vm)?;
     machine.check_access()?;
     let name = if args.console {
-        log_file::CONSOLE
+        vm_directory::CONSOLE
     } else {
-        log_file::LOG
+        vm_directory::LOG
     };
     let path = machine.directory.join(name);
     // Before the first byte is read, so that nothing is missed between.
@@ -120,7 +121,7 @@ impl Follower {
         // The present one first: if it becomes the old one now, it is read as what it was.
         self.file = open(&self.path)?;
         let mut bytes = Vec::new();
-        if let Some(mut old) = open(&log_file::old(&self.path))? {
+        if let Some(mut old) = open(&vm_directory::old(&self.path))? {
             let is_same = match &self.file {
                 Some(file) => file.metadata()?.ino() == old.metadata()?.ino(),
                 None => false,
@@ -157,7 +158,11 @@ impl Follower {
 }
 
 fn open(path: &Path) -> Result<Option<File>> {
-    match log_file::open(path) {
+    let (Some(directory), Some(name)) = (path.parent(), path.file_name()) else {
+        return Ok(None);
+    };
+    let directory = Directory::open(directory);
+    match directory.and_then(|directory| directory.file(&name.to_string_lossy())) {
         Ok(file) => Ok(Some(file)),
         Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
         Err(e) => Err(e).with_context(|| format!("cannot open {}", path.display())),
@@ -166,7 +171,7 @@ fn open(path: &Path) -> Result<Option<File>> {
 
 fn read(file: &mut File, bytes: &mut Vec<u8>) -> Result<()> {
     // A file of this length is begun anew by then; a longer one is none that a manager wrote.
-    file.take(2 * log_file::FULL)
+    file.take(2 * vm_directory::FULL)
         .read_to_end(bytes)
         .context("cannot read the log")?;
     Ok(())
@@ -206,7 +211,7 @@ impl Watch {
         let manager = machine.note.as_ref().and_then(|note| note.manager);
         let manager = manager.and_then(|manager| {
             let pidfd = pidfd_open(Pid::from_raw(manager.pid)?, PidfdFlags::empty()).ok()?;
-            Process::is_alive(manager).then_some(pidfd)
+            manager.is_alive().then_some(pidfd)
         });
         Ok(Self {
             inotify,
@@ -267,7 +272,7 @@ impl Watch {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use log_file::{FULL, LogFile};
+    use vm_directory::{FULL, LogFile};
 
     #[test]
     fn the_last_lines() {

@@ -8,17 +8,16 @@ use avf_rpc::{WIRE_VERSION, explain};
 use rsbinder::rpc::transport::UnixTransport;
 use rsbinder::rpc::{FileDescriptorTransportMode, RpcClientConfig, RpcSession, RpcTransport};
 use rsbinder::{BinderResult, SIBinder, StatusCode, Strong};
-use rustix::fs::{FlockOperation, Mode, OFlags};
+use rustix::fs::FlockOperation;
 use rustix::io::Errno;
 use std::fmt;
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use vm_directory::Directory;
 
-/// The socket's name in the VM's directory.
-pub const SOCKET: &str = "control";
+pub use vm_directory::CONTROL as SOCKET;
 
 /// A VM that another client of the same user created; root reaches the VMs of all users. Dropping
 /// this changes nothing for the VM.
@@ -47,10 +46,9 @@ impl Control {
             directory: directory.to_owned(),
             source,
         };
-        let held = open(directory).map_err(|e| failed(e.into()))?;
-        // Through the opened directory, as the address of a socket holds 107 bytes only.
-        let short = format!("/proc/self/fd/{}/{SOCKET}", held.as_raw_fd());
-        let stream = UnixStream::connect(short).map_err(failed)?;
+        let held = Directory::open(directory).map_err(failed)?;
+        let address = held.socket(SOCKET).map_err(failed)?;
+        let stream = UnixStream::connect(address).map_err(failed)?;
         let mut connection = Some(stream);
         let config = RpcClientConfig::new(WIRE_VERSION, move || {
             let stream = connection.take().ok_or(StatusCode::InvalidOperation)?;
@@ -122,11 +120,14 @@ impl Control {
     /// # Errors
     /// [`Error::Call`] if it does not run, [`Error::System`] if its end cannot be waited for.
     pub fn stop(self) -> Result<(), Error> {
-        let held = match open(&self.directory) {
+        let held = match Directory::open(&self.directory) {
             Ok(held) => Some(held),
             // Gone already.
-            Err(Errno::NOENT) => None,
-            Err(e) => return Err(Error::system("cannot open the VM's directory")(e)),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => None,
+            Err(source) => {
+                let directory = self.directory.clone();
+                return Err(Error::Control { directory, source });
+            }
         };
         match self.call("stop", |vm| vm.stop()) {
             // The VM's end is also the session's, so the answer may be cut off.
@@ -156,14 +157,8 @@ impl Drop for Control {
     }
 }
 
-/// Opens a VM's directory.
-fn open(directory: &Path) -> Result<OwnedFd, Errno> {
-    let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::RDONLY;
-    rustix::fs::open(directory, flags, Mode::empty())
-}
-
 /// Waits until the manager gives up the lock on the directory, the last that it does for a VM.
-fn wait_unlocked(directory: &OwnedFd) -> Result<(), Error> {
+fn wait_unlocked(directory: &Directory) -> Result<(), Error> {
     loop {
         match rustix::fs::flock(directory, FlockOperation::LockShared) {
             Ok(()) => return Ok(()),
@@ -180,6 +175,7 @@ mod tests {
     use avf_rpc::server::{Policy, Server};
     use rsbinder::{Interface, ParcelFileDescriptor};
     use std::fs::File;
+    use std::os::fd::AsRawFd;
     use std::os::unix::net::UnixListener;
     use std::sync::mpsc::{Sender, channel};
 

@@ -3,15 +3,10 @@
 
 use crate::Error;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
-use std::fs;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-
-/// The index of the guest's time in `/proc/PID/stat`, counted after the name, which ends with the
-/// last `)`: field 43 of proc(5), where the first after the name is field 3. The guest's time of
-/// the process's reaped children follows.
-const GUEST_TIME: usize = 40;
+use vm_directory::Stat;
 
 /// How a process ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -224,8 +219,7 @@ impl Child {
                 }
             }
         };
-        let guest_time = fs::read_to_string(format!("/proc/{}/stat", self.pid()))
-            .ok()
+        let guest_time = Stat::of(self.pid())
             .and_then(|stat| guest_time(&stat))
             .unwrap_or_default();
         let mut unreaped = lock(&self.unreaped);
@@ -246,13 +240,10 @@ impl Child {
     }
 }
 
-/// The guest's time in a line of `/proc/PID/stat`.
-fn guest_time(stat: &str) -> Option<Duration> {
-    let (_, fields) = stat.rsplit_once(')')?;
-    let mut fields = fields.split_whitespace().skip(GUEST_TIME);
-    let mut ticks = || fields.next()?.parse::<u64>().ok();
-    let ticks = ticks()?.saturating_add(ticks()?);
+/// The time in which the process ran its guest.
+fn guest_time(stat: &Stat) -> Option<Duration> {
     let per_second = rustix::param::clock_ticks_per_second();
+    let ticks = stat.guest_ticks()?;
     Some(Duration::from_millis(
         ticks.saturating_mul(1000).checked_div(per_second)?,
     ))
@@ -399,8 +390,8 @@ mod tests {
         let per_second = rustix::param::clock_ticks_per_second();
         let fields: Vec<String> = (3..=52).map(|n| (n * per_second).to_string()).collect();
         let stat = format!("17 (a) b) 99 {}", fields[1..].join(" "));
-        assert_eq!(guest_time(&stat), Some(Duration::from_secs(43 + 44)));
-        assert_eq!(guest_time("17 (a"), None);
-        assert_eq!(guest_time("17 (a) 1 2 3"), None);
+        let time = |text: &str| guest_time(&Stat::parse(text)?);
+        assert_eq!(time(&stat), Some(Duration::from_secs(43 + 44)));
+        assert_eq!(time("17 (a) 1 2 3"), None);
     }
 }

@@ -54,6 +54,8 @@ pub trait Vmm: Send + Sync {
 
 /// A VM that is ready to be started.
 pub struct Prepared {
+    /// The VMM, as [`Vmm::name`] tells it.
+    pub name: &'static str,
     /// The command line and the descriptors that go with it.
     pub launch: launch::Launch,
     /// The handle to the VM once it runs.

@@ -77,7 +77,7 @@ impl Mux {
         self.guest_ready = true;
     }
 
-    /// The guest's driver started anew: it knows of no connection any more.
+    /// The guest's driver started again: it knows of no connection any more.
     pub(crate) fn forget_guest(&mut self) {
         self.resets.clear();
         for slot in self.table.slots() {

@@ -57,7 +57,7 @@ pub(crate) fn checks(workspace: &Workspace, tally: &mut Tally) -> Result<()> {
     };
     let deny: &[&str] = &["--", "-D", "warnings"];
     let clippy: &[&str] = &["clippy", "--all-targets"];
-    let doc: &[&str] = &["doc", "--no-deps", "--document-private-items"];
+    let doc: &[&str] = &["doc", "--no-deps"];
     cargo("format", &[&["fmt", "--all", "--check"]])?;
     cargo("clippy", &[clippy, ALL, deny])?;
     cargo(

@@ -54,7 +54,7 @@ pub(crate) fn run_and_keep(command: &mut Command) -> Result<String> {
     Ok(kept)
 }
 
-/// As [`run_and_keep`], for a command whose failure is no error here.
+/// As [`run_and_keep`], for a command whose failure is not an error here.
 pub(crate) fn run_and_watch(command: &mut Command) -> Result<(String, ExitStatus)> {
     show(command);
     let (reader, writer) = io::pipe().context("cannot make a pipe")?;

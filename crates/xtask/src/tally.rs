@@ -5,15 +5,15 @@ use crate::files::{make_dir, remove};
 use crate::steps::{heading, say};
 use crate::workspace::Workspace;
 use anyhow::{Context, Result};
-pub(crate) use skip::SKIPS_VARIABLE;
-use skip::{ALLOWED_VARIABLE, TESTS_VARIABLE};
+use skip::{ALLOWED_VARIABLE, SKIPS_VARIABLE, TESTS_VARIABLE};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
-/// The skips that CI allows, in the source tree.
+/// The skips that CI allows, in the source tree: on the machine itself, and in the device.
 const ALLOWED: &str = "tests/allowed-skips";
+const ALLOWED_IN_DEVICE: &str = "tests/allowed-skips-in-device";
 /// How a skip is recorded; see the crate `skip`.
 const SKIPPED: &str = "skipped: ";
 
@@ -53,6 +53,12 @@ impl Tally {
         if let Some(allowed) = &self.allowed {
             command.env(ALLOWED_VARIABLE, allowed);
         }
+    }
+
+    /// The variables for tests in the device, as words of a shell. The file of skips would be lost
+    /// with the device; what is printed is not.
+    pub(crate) fn variables_in_device(&self) -> String {
+        format!("{SKIPS_VARIABLE}= {ALLOWED_VARIABLE}={ALLOWED_IN_DEVICE}")
     }
 
     /// Adds what `cargo test` printed.

@@ -48,15 +48,15 @@ pub(crate) fn run(args: &Args, installer: Installer) -> Result<ExitCode> {
     }
     installer.provide(&needs)?;
     let workspace = Workspace::find()?;
-    let programs = Programs::list(&workspace, &args.filters)?;
     let mut tally = Tally::new(&workspace)?;
+    if !args.device && args.filters.is_empty() {
+        check::checks(&workspace, &mut tally)?;
+    }
+    let programs = Programs::list(&workspace, &args.filters)?;
     if !args.no_dist && (args.device || programs.boot_guests()) {
         make_dist(args, &workspace, installer)?;
     }
     if !args.device {
-        if args.filters.is_empty() {
-            check::checks(&workspace, &mut tally)?;
-        }
         run_here(&args.filters, &programs, &workspace, &mut tally)?;
     }
     match device {
@@ -68,6 +68,7 @@ pub(crate) fn run(args: &Args, installer: Installer) -> Result<ExitCode> {
             &mut tally,
         )?,
         Ok(()) => {}
+        Err(reason) if args.device => return Err(reason),
         Err(reason) => tally.skip("device", &format!("{reason:#}")),
     }
     tally.finish()

@@ -27,7 +27,8 @@ pub(crate) struct App {
 
 /// Has idsig and instance image made for the APK `apk`.
 pub(crate) fn config(args: &Args, name: &str, apk: &Path, manager: &Manager) -> Result<App> {
-    let directory = tempfile::tempdir().context("make a directory for idsig and instance image")?;
+    let directory =
+        tempfile::tempdir().context("cannot make a directory for idsig and instance image")?;
     let descriptor = |file: File| ParcelFileDescriptor::new(file);
     let service = manager.service();
     let refused = |method: &'static str| move |status: Status| CallError { method, status };

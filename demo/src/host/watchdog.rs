@@ -43,7 +43,7 @@ impl Watchdog {
                     process::exit(1);
                 }
             })
-            .context("start the watchdog's thread")?;
+            .context("cannot start the watchdog's thread")?;
         Ok(Self {
             expired,
             cancel: Some(cancel),

@@ -238,13 +238,17 @@ impl Profile for Full {
         Ok(())
     }
 
-    /// The VMs that the global service knows; without it, those of this user and, for the superuser,
-    /// of all users.
+    /// The VMs that the global service knows, and those whose directories this user can read: the
+    /// service need not run, and does not know VMs that were created without it.
     fn debug_list_vms(&self) -> BinderResult<Vec<VirtualMachineDebugInfo>> {
-        match self.global.try_call(|service| service.debugListVms())? {
-            Some(vms) => Ok(vms),
-            None => directories::list(&self.host).map_err(|e| (&e).into()),
+        let known = self.global.try_call(|service| service.debugListVms())?;
+        let mut all = known.unwrap_or_default();
+        for vm in directories::list(&self.host) {
+            if !all.iter().any(|other| other.cid == vm.cid) {
+                all.push(vm);
+            }
         }
+        Ok(all)
     }
 
     /// The devices that the global service can give to VMs; none without it.

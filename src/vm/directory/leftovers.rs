@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Ending and removing what a manager that was killed left.
 
-use super::note::{self, OWNER, is_abandoned, start_time};
+use super::read_note;
 use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, OFlags, flock};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal};
 use std::fs::{self, File};
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use vm_directory::{Directory, OWNER, Process};
 
 /// How long a killed process may take to be gone.
 const KILL: rustix::event::Timespec = rustix::event::Timespec {
@@ -26,10 +28,14 @@ pub fn sweep(base: &Path) {
             .to_str()
             .is_some_and(|name| name.parse::<u32>().is_ok())
             // One without a note is just being made: its maker holds no lock on it yet.
-            && is_abandoned(&path)
+            && let Ok(directory) = Directory::open(&path)
+            && is_abandoned(&File::from(OwnedFd::from(directory)), &path)
             && let Err(e) = sweep_one(&path)
         {
-            log::warn!("{}: what a killed manager left stays: {e}", path.display());
+            log::warn!(
+                "cannot remove {}, which a killed manager left: {e}",
+                path.display()
+            );
         }
     }
 }
@@ -51,31 +57,26 @@ fn sweep_one(path: &Path) -> io::Result<()> {
     let is_same = fs::symlink_metadata(path)
         .is_ok_and(|named| (named.dev(), named.ino()) == (held.dev(), held.ino()));
     if is_same && held.uid() == rustix::process::geteuid().as_raw() {
-        remove_leftovers(path)?;
+        remove_leftovers(&lock, path)?;
         // Whoever has opened it meanwhile finds that it is gone, and makes a new one.
         fs::remove_dir(path)?;
     }
     Ok(())
 }
 
-/// Ends the processes and removes the files that a killed manager left in `path`.
-pub(super) fn remove_leftovers(path: &Path) -> io::Result<()> {
+/// Whether the manager of the VM whose directory is opened is gone. Without a note it is not.
+pub(super) fn is_abandoned(opened: &File, path: &Path) -> bool {
+    read_note(opened, path).is_ok_and(|note| note.has_live_manager() == Some(false))
+}
+
+/// Ends the processes and removes the files that a killed manager left in the directory `path`.
+pub(super) fn remove_leftovers(opened: &File, path: &Path) -> io::Result<()> {
     if fs::read_dir(path)?.next().is_none() {
         return Ok(());
     }
-    log::warn!(
-        "{}: removing what a manager that was killed left here",
-        path.display()
-    );
-    let note = note::read(path).unwrap_or_default();
-    for line in note.lines() {
-        let mut words = line.split_whitespace();
-        if words.next() == Some("process")
-            && let (Some(pid), Some(start)) = (words.next(), words.next())
-            && let Ok(pid) = pid.parse()
-        {
-            end_orphan(pid, start)?;
-        }
+    log::warn!("removing what a killed manager left in {}", path.display());
+    for process in read_note(opened, path).unwrap_or_default().all_processes() {
+        end_orphan(process)?;
     }
     remove_content(path)
 }
@@ -95,18 +96,20 @@ pub(super) fn remove_content(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Kills process `pid` if it is still the one that started at `start`.
-fn end_orphan(pid: i32, start: &str) -> io::Result<()> {
+/// Kills a process if it is still the one of the note.
+fn end_orphan(process: Process) -> io::Result<()> {
+    let pid = process.pid;
     let Some(id) = Pid::from_raw(pid) else {
         return Ok(());
     };
     let Ok(pidfd) = rustix::process::pidfd_open(id, PidfdFlags::empty()) else {
         return Ok(());
     };
-    if start_time(pid).as_deref() != Some(start) {
+    // Without its time of start it could be any other process.
+    if process.start == 0 || Process::of_pid(pid) != Some(process) {
         return Ok(());
     }
-    log::warn!("killing process {pid}, which a manager that was killed left running");
+    log::warn!("killing process {pid}, which a killed manager left running");
     match rustix::process::pidfd_send_signal(&pidfd, Signal::KILL) {
         Ok(()) | Err(Errno::SRCH) => {}
         Err(e) => return Err(e.into()),

@@ -7,28 +7,28 @@
 //! every descriptor here is close-on-exec.
 
 mod leftovers;
-mod note;
 #[cfg(test)]
 mod tests;
 
 pub use leftovers::sweep;
-pub use note::{Held, held, note_console};
 
-use leftovers::{remove_content, remove_leftovers};
-use note::{OWNER, is_abandoned, owner_note, running, start_time};
+use host::printable;
+use leftovers::{is_abandoned, remove_content, remove_leftovers};
 use rustix::fs::{CWD, FlockOperation, Mode, OFlags, flock};
 use rustix::io::Errno;
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Write};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::fs::{self, DirBuilder, File};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use vm_directory::{Directory, Line, Note, Process, append, socket};
 
 /// How often the directory may be taken away under us by another's clean-up before it is an error.
 const ATTEMPTS: usize = 16;
 /// How long its holder is left alone before the next attempt.
 const BETWEEN: std::time::Duration = std::time::Duration::from_millis(2);
-/// Why a directory could not be had.
+
+/// Why a directory cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -43,9 +43,9 @@ pub enum Error {
         pid: String,
     },
     /// A system call failed.
-    #[error("{what} {}", path.display())]
+    #[error("cannot {what} {}", path.display())]
     Io {
-        /// What was being done.
+        /// What was to be done.
         what: &'static str,
         /// To what.
         path: PathBuf,
@@ -53,7 +53,10 @@ pub enum Error {
         source: io::Error,
     },
     /// The directory belongs to another user.
-    #[error("{}: it belongs to user {owner}, not to user {me}; remove it, or run as its owner", path.display())]
+    #[error(
+        "cannot use {}: it belongs to user {owner}, not to user {me}; remove it, or run as its owner",
+        path.display()
+    )]
     Foreign {
         /// The directory.
         path: PathBuf,
@@ -63,7 +66,7 @@ pub enum Error {
         me: u32,
     },
     /// Others kept removing it.
-    #[error("{}: others keep creating and removing it", path.display())]
+    #[error("cannot use {}: others keep making and removing it", path.display())]
     Contended {
         /// The directory.
         path: PathBuf,
@@ -95,20 +98,12 @@ enum Maker {
 }
 
 impl VmDirectory {
-    /// Takes the directory `{base}/{cid}` for the VM called `name`, wanted by process `client`.
+    /// Takes the directory `{base}/{cid}` for the VM called `name`, wanted by process `client`. The base
+    /// must be there.
     ///
     /// # Errors
     /// [`Error::Running`] if another VM holds it; other errors if it cannot be made or locked.
     pub fn claim(base: &Path, cid: u32, name: &str, client: i32) -> Result<Self, Error> {
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o755)
-            .create(base)
-            .map_err(|source| Error::Io {
-                what: "make directory",
-                path: base.to_owned(),
-                source,
-            })?;
         Self::take(
             base.join(cid.to_string()),
             Maker::Manager,
@@ -148,23 +143,23 @@ impl VmDirectory {
             };
             match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
                 Ok(()) => {}
-                Err(Errno::WOULDBLOCK) if is_abandoned(&path) => {
+                Err(Errno::WOULDBLOCK) if is_abandoned(&lock, &path) => {
                     // Another manager is just removing it: that ends, and then there is room.
                     match flock(&lock, FlockOperation::LockExclusive) {
                         Ok(()) | Err(Errno::INTR) => continue,
                         Err(e) => return Err(io("lock directory")(e.into())),
                     }
                 }
-                Err(Errno::WOULDBLOCK) => match note::read(&path) {
-                    Ok(note) => return Err(running(&note, cid)),
+                Err(Errno::WOULDBLOCK) => match read_note(&lock, &path) {
+                    Ok(note) if note.manager.is_some() => return Err(running(&note, cid)),
                     // Between taking the lock and writing the note, or between removing the note
                     // and giving the lock back: its holder is about to be through with that.
-                    Err(_) => {
+                    _ => {
                         std::thread::sleep(BETWEEN);
                         continue;
                     }
                 },
-                Err(e) => return Err(io("lock directory")(e.into())),
+                Err(e) => return Err(unlockable(&path, maker, e)),
             }
             let held = lock.metadata().map_err(io("stat directory"))?;
             match fs::symlink_metadata(&path) {
@@ -180,15 +175,14 @@ impl VmDirectory {
                     me,
                 });
             }
-            remove_leftovers(&path).map_err(io("remove what a killed manager left in"))?;
+            remove_leftovers(&lock, &path).map_err(io("remove what a killed manager left in"))?;
+            // From here on it is removed with its owner.
             let directory = Self { path, lock, maker };
-            directory
-                .note(&owner_note(name, client))
-                .map_err(|source| Error::Io {
-                    what: "write the owner's note in",
-                    path: directory.path.clone(),
-                    source,
-                })?;
+            Note::begin(directory.fd(), name, client).map_err(|source| Error::Io {
+                what: "write the owner's note in",
+                path: directory.path.clone(),
+                source,
+            })?;
             return Ok(directory);
         }
         Err(Error::Contended { path })
@@ -206,11 +200,12 @@ impl VmDirectory {
         self.lock.as_fd()
     }
 
-    /// A short path to the file `name` in the directory, whatever the length of its own: the
-    /// address of a Unix socket holds 107 bytes only.
-    #[must_use]
-    pub fn short_path(&self, name: &str) -> PathBuf {
-        PathBuf::from(format!("/proc/self/fd/{}/{name}", self.lock.as_raw_fd()))
+    /// The address of the socket `name` in the directory, whatever the length of its path.
+    ///
+    /// # Errors
+    /// See [`socket::address`].
+    pub fn socket(&self, name: &str) -> io::Result<PathBuf> {
+        socket::address(self.fd(), &self.path, name)
     }
 
     /// Notes that process `pid` belongs to this VM, so that a later manager can end it should this
@@ -219,17 +214,61 @@ impl VmDirectory {
     /// # Errors
     /// If the note cannot be written.
     pub fn note_process(&self, pid: i32) -> io::Result<()> {
-        let start = start_time(pid).ok_or_else(|| io::Error::other(format!("no process {pid}")))?;
-        self.note(&format!("process {pid} {start}\n"))
+        self.append(&Line::Process(process(pid)?))
     }
 
-    fn note(&self, text: &str) -> io::Result<()> {
-        OpenOptions::new()
-            .append(true)
-            .create(true)
-            .mode(0o600)
-            .open(self.path.join(OWNER))?
-            .write_all(text.as_bytes())
+    /// Notes that process `pid` is this VM's VMM, of that kind.
+    ///
+    /// # Errors
+    /// If the note cannot be written.
+    pub fn note_vmm(&self, pid: i32, kind: &str) -> io::Result<()> {
+        self.append(&Line::Vmm(process(pid)?, &kind.to_ascii_lowercase()))
+    }
+
+    fn append(&self, line: &Line<'_>) -> io::Result<()> {
+        append(self.fd(), line)
+    }
+}
+
+fn process(pid: i32) -> io::Result<Process> {
+    Process::of_pid(pid).ok_or_else(|| io::Error::other(format!("process {pid} has ended")))
+}
+
+/// Adds a line to the note in the VM's directory `path`.
+///
+/// # Errors
+/// If the note cannot be written, as when the VM has ended.
+pub fn note_in(path: &Path, line: &Line<'_>) -> io::Result<()> {
+    append(Directory::open(path)?.as_fd(), line)
+}
+
+/// The note in the opened directory. Whoever else opened the directory could have changed its name.
+fn read_note(opened: &File, path: &Path) -> io::Result<Note> {
+    Note::read(&Directory::again(opened.as_fd(), path)?)
+}
+
+/// What the owner's note says of the VM that holds the directory.
+fn running(note: &Note, cid: u32) -> Error {
+    Error::Running {
+        name: printable(&note.name).into_owned(),
+        cid,
+        pid: note
+            .client
+            .map_or_else(|| "(unknown)".to_owned(), |pid| pid.to_string()),
+    }
+}
+
+/// A file system without locks (ENOLCK, EOPNOTSUPP) cannot hold VMs' directories; the one that was just
+/// made there does not stay.
+fn unlockable(path: &Path, maker: Maker, error: Errno) -> Error {
+    if maker == Maker::Manager {
+        // It fails for one that holds anything.
+        let _ = fs::remove_dir(path);
+    }
+    Error::Io {
+        what: "lock (its file system must support flock, as a tmpfs does)",
+        path: path.to_owned(),
+        source: error.into(),
     }
 }
 
@@ -241,7 +280,7 @@ impl Drop for VmDirectory {
             Maker::GlobalService => remove_content(&self.path),
         };
         if let Err(e) = removed {
-            log::error!("remove {}: {e}", self.path.display());
+            log::error!("cannot remove {}: {e}", self.path.display());
         }
     }
 }

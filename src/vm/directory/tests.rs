@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Directories that are claimed, held, left and swept.
 
-use super::note::{OWNER, owner_note, start_time};
 use super::*;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
+use vm_directory::{OWNER, VmState, boot_id};
+
+/// A note of a manager that does not live: no process starts so late.
+const DEAD: &str = "manager 1 18446744073709551615\n";
 
 #[test]
 fn a_cid_is_held_until_its_directory_goes() {
@@ -27,9 +30,9 @@ fn a_sweep_removes_what_no_one_holds() {
     let base = tempfile::tempdir().unwrap();
     let held = VmDirectory::claim(base.path(), 100, "held", 1).unwrap();
     for (name, note) in [
-        ("101", "manager 1 0\n".to_owned()),
-        ("102", owner_note("alive", 1)),
-        ("other", "manager 1 0\n".to_owned()),
+        ("101", DEAD.to_owned()),
+        ("102", format!("manager {}\n", Process::this())),
+        ("other", DEAD.to_owned()),
     ] {
         fs::create_dir(base.path().join(name)).unwrap();
         fs::write(base.path().join(name).join(OWNER), note).unwrap();
@@ -49,7 +52,7 @@ fn a_claim_waits_for_a_manager_that_removes_leftovers() {
     let base = tempfile::tempdir().unwrap();
     let path = base.path().join("100");
     fs::create_dir(&path).unwrap();
-    fs::write(path.join(OWNER), "manager 1 0\n").unwrap();
+    fs::write(path.join(OWNER), DEAD).unwrap();
     let remover = File::open(&path).unwrap();
     flock(&remover, FlockOperation::LockExclusive).unwrap();
     std::thread::scope(|scope| {
@@ -95,10 +98,8 @@ fn leftovers_of_a_killed_manager_are_ended_and_removed() {
         .unwrap();
     let pid = i32::try_from(orphan.id()).unwrap();
     let other = i32::try_from(bystander.id()).unwrap();
-    let note = format!(
-        "process {pid} {}\nprocess {other} 1\n",
-        start_time(pid).unwrap()
-    );
+    let of_orphan = Process::of_pid(pid).unwrap();
+    let note = format!("process {other} 1\nvmm {of_orphan} qemu\n");
     fs::write(path.join(OWNER), note).unwrap();
     let directory = VmDirectory::claim(base.path(), 100, "new", 1).unwrap();
     assert!(!directory.path().join("sub").exists());
@@ -112,18 +113,54 @@ fn leftovers_of_a_killed_manager_are_ended_and_removed() {
 }
 
 #[test]
-fn a_note_that_is_none_is_not_waited_for() {
+fn a_killed_manager_that_nobody_waits_for_is_dead() {
     let base = tempfile::tempdir().unwrap();
-    let held_one = VmDirectory::claim(base.path(), 100, "held", 1).unwrap();
-    fs::create_dir(base.path().join("101")).unwrap();
-    let pipe = base.path().join("101").join(OWNER);
-    rustix::fs::mknodat(CWD, &pipe, rustix::fs::FileType::Fifo, Mode::RWXU, 0).unwrap();
-    fs::create_dir(base.path().join("102")).unwrap();
-    std::os::unix::fs::symlink(
-        held_one.path().join(OWNER),
-        base.path().join("102").join(OWNER),
+    let path = base.path().join("100");
+    fs::create_dir(&path).unwrap();
+    let mut manager = Command::new("sleep").arg("1000").spawn().unwrap();
+    let process = Process::of_pid(i32::try_from(manager.id()).unwrap()).unwrap();
+    fs::write(path.join(OWNER), format!("manager {process}\n")).unwrap();
+    sweep(base.path());
+    assert!(path.exists(), "the manager lives");
+    manager.kill().unwrap();
+    let pid = rustix::process::Pid::from_child(&manager);
+    let fd = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).unwrap();
+    let ended = rustix::event::PollFlags::IN;
+    rustix::event::poll(&mut [rustix::event::PollFd::new(&fd, ended)], None).unwrap();
+    // It is a zombie now.
+    sweep(base.path());
+    assert!(!path.exists());
+    manager.wait().unwrap();
+}
+
+#[test]
+fn what_an_earlier_boot_left_is_removed_and_no_process_killed() {
+    let base = tempfile::tempdir().unwrap();
+    let path = base.path().join("100");
+    fs::create_dir(&path).unwrap();
+    let me = Process::this();
+    let note = format!("boot 0-0\nmanager {me}\nprocess {me}\n");
+    fs::write(path.join(OWNER), note).unwrap();
+    sweep(base.path());
+    assert!(!path.exists());
+    assert_ne!(boot_id().as_deref(), Some("0-0"));
+}
+
+#[test]
+fn a_note_is_written_in_the_directory_that_is_held() {
+    let base = tempfile::tempdir().unwrap();
+    let held = VmDirectory::claim(base.path(), 100, "held", 1).unwrap();
+    // Someone puts another directory in its place.
+    let moved = base.path().join("moved");
+    fs::rename(held.path(), &moved).unwrap();
+    fs::create_dir(held.path()).unwrap();
+    held.note_vmm(Process::this().pid, "QEMU").unwrap();
+    assert_eq!(fs::read_dir(held.path()).unwrap().count(), 0);
+    let note = Note::read(&Directory::open(&moved.canonicalize().unwrap()).unwrap()).unwrap();
+    assert_eq!(note.vmm.unwrap().kind, "qemu");
+    note_in(
+        &moved.canonicalize().unwrap(),
+        &Line::State(VmState::Paused),
     )
     .unwrap();
-    let cids: Vec<u32> = held(base.path()).iter().map(|vm| vm.cid).collect();
-    assert_eq!(cids, [100]);
 }

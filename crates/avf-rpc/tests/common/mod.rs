@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! A server with a root object of few methods, and the bytes of a peer that is no library.
+//! A server with a root object of few methods, and the bytes of a peer that does not use the library.
 
 use avf_aidl::common::{DeathReason, ErrorCode};
 use avf_aidl::service::{BnVirtualMachineCallback, IVirtualMachineCallback};

@@ -147,12 +147,12 @@ impl Contexts {
                 .recursive(true)
                 .mode(mode)
                 .create(path)
-                .map_err(io_error("make directory", path))?;
+                .map_err(io_error("cannot make directory", path))?;
         }
         let mut known = BTreeSet::new();
         for path in [&vms, &notes] {
-            for entry in std::fs::read_dir(path).map_err(io_error("read directory", path))? {
-                let entry = entry.map_err(io_error("read directory", path))?;
+            for entry in std::fs::read_dir(path).map_err(io_error("cannot read directory", path))? {
+                let entry = entry.map_err(io_error("cannot read directory", path))?;
                 known.extend(
                     entry
                         .file_name()
@@ -232,7 +232,7 @@ impl Contexts {
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => continue,
                 Err(e) => {
                     self.clear(cid);
-                    return Err(io_error("make directory", &path)(e));
+                    return Err(io_error("cannot make directory", &path)(e));
                 }
             }
             let note = Note {
@@ -242,7 +242,7 @@ impl Contexts {
             };
             if let Err(e) = note.write(&self.notes, cid) {
                 self.clear(cid);
-                return Err(io_error("note a VM in", &self.notes)(e));
+                return Err(io_error("cannot note a VM in", &self.notes)(e));
             }
             let mut table = self.table();
             table.count += 1;
@@ -315,7 +315,7 @@ impl Contexts {
             }
             Ok(Removal::Held) => false,
             Err(e) => {
-                log::warn!("{}", chain(&io_error("remove directory", &path)(e)));
+                log::warn!("{}", chain(&io_error("cannot remove directory", &path)(e)));
                 // The next holder of the CID tries again.
                 Note::remove(&self.notes, cid);
                 true
@@ -401,7 +401,7 @@ impl Context {
         drop(table);
         let notes = &self.contexts.notes;
         note.write(notes, self.cid)
-            .map_err(io_error("note a VM in", notes))
+            .map_err(io_error("cannot note a VM in", notes))
     }
 }
 

@@ -65,7 +65,7 @@ impl Note {
         if let Err(e) = fs::remove_file(directory.join(cid.to_string()))
             && e.kind() != io::ErrorKind::NotFound
         {
-            log::warn!("remove the note about CID {cid}: {e}");
+            log::warn!("cannot remove the note about CID {cid}: {e}");
         }
     }
 }

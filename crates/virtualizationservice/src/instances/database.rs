@@ -63,7 +63,7 @@ impl Database {
     /// Opens the file `path`, making it if it is not there.
     pub(crate) fn open(path: &Path) -> std::result::Result<Self, Error> {
         let file = |what: &str| {
-            let what = format!("{what} {}", path.display());
+            let what = format!("cannot {what} {}", path.display());
             move |source| Error::File { what, source }
         };
         if let Some(directory) = path.parent() {

@@ -49,7 +49,7 @@ pub(crate) enum Error {
         name: String,
     },
     /// The kernel refused.
-    #[error("{what} network interface {name}")]
+    #[error("cannot {what} network interface {name}")]
     Kernel {
         /// What was being done.
         what: &'static str,

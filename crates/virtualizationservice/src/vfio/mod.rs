@@ -145,7 +145,7 @@ impl Vfio {
 
     fn bind_one(self: &Arc<Self>, device: &Device) -> Result<Bound, Error> {
         let named = self.root.join(device.sysfs_path.trim_start_matches('/'));
-        let path = fs::canonicalize(&named).map_err(|e| Error::io("find", &named, e))?;
+        let path = fs::canonicalize(&named).map_err(|e| Error::io("cannot find", &named, e))?;
         if !path.join("iommu_group").exists() {
             return Err(Error::NoIommu(device.sysfs_path.clone()));
         }
@@ -170,7 +170,7 @@ impl Vfio {
     fn write(&self, file: &Path, text: &str) -> Result<(), Error> {
         self.sysfs
             .write(file, text)
-            .map_err(|e| Error::io("write to", file, e))
+            .map_err(|e| Error::io("cannot write to", file, e))
     }
 }
 

@@ -82,7 +82,7 @@ fn ask(args: &ManagerArgs) -> Result<Vec<Fact>> {
     let mut systems = service
         .getSupportedOSList()
         .map_err(|status| manager::refused("getSupportedOSList", status))
-        .context("ask for the guests of apps")?;
+        .context("cannot ask for the guests of apps")?;
     systems.sort();
     let guests = if systems.is_empty() {
         Fact::lacking(

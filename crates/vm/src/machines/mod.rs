@@ -4,13 +4,11 @@
 //! This user's VMs, and for root those of all users, are found in their directories, so that no manager
 //! and no service need answer. A manager is asked for VMs of others that it may know of.
 
-mod note;
 mod process;
 mod select;
 mod status;
 
-pub(crate) use note::Note;
-pub(crate) use process::{Process, Usage};
+pub(crate) use process::{Usage, usage};
 pub(crate) use select::{only_one_with_console, select};
 pub(crate) use status::Status;
 
@@ -22,31 +20,21 @@ use std::fs;
 use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use vm_directory::{Directory, Note, Process, bases};
 use vmclient::rsbinder::ExceptionCode;
-
-/// Where the directories of early VMs are, below the root directory.
-const EARLY: &str = "mnt/vm/early";
-/// Where those of other VMs are: with the global service, on Android and on Linux, and without it.
-const OTHERS: [&str; 3] = [
-    "data/misc/virtualizationservice",
-    "run/virtualizationservice/vms",
-    "run/virtmgr",
-];
-/// The same for users without the service, in their runtime directory.
-const IN_RUNTIME: &str = "virtmgr";
 
 /// A VM that runs.
 #[derive(Debug, Clone)]
 pub(crate) struct Machine {
     pub(crate) cid: u32,
     pub(crate) directory: PathBuf,
-    /// Whose it is.
+    /// Its owner.
     pub(crate) uid: u32,
-    /// Whether it is one of those before /data is mounted.
+    /// Whether it is an early VM.
     pub(crate) is_early: bool,
     /// What its manager wrote; none if another user's may not be read.
     pub(crate) note: Option<Note>,
-    /// The process for which it was made.
+    /// The process for which it was created.
     pub(crate) client: Option<i32>,
     /// Its host console.
     pub(crate) console: Option<String>,
@@ -58,7 +46,7 @@ impl Machine {
         self.note.as_ref().map(|note| note.name.as_str())
     }
 
-    /// How the VM is called in messages: `demo (CID 2048)`.
+    /// The VM in messages: `demo (CID 2048)`.
     pub(crate) fn title(&self) -> String {
         match self.name() {
             Some(name) => format!("{} (CID {})", printable(name), self.cid),
@@ -66,21 +54,16 @@ impl Machine {
         }
     }
 
-    /// Its VMM's process, as far as it is known and runs.
+    /// Its VMM's process, if that is known and runs.
     pub(crate) fn vmm(&self) -> Option<Process> {
-        let processes = &self.note.as_ref()?.processes;
-        let mut alive = processes.iter().copied().filter(|p| p.is_alive());
-        let first = alive.next()?;
-        std::iter::once(first)
-            .chain(alive)
-            .find(|process| process.is_vmm())
-            .or(Some(first))
+        let vmm = self.note.as_ref()?.vmm.as_ref()?;
+        Some(vmm.process).filter(|process| process.is_alive())
     }
 
-    /// That this user may reach the VM.
+    /// Checks that this user may use the VM.
     ///
     /// # Errors
-    /// If it is another's, with who could.
+    /// If it is another user's, with who may.
     pub(crate) fn check_access(&self) -> Result<()> {
         let me = rustix::process::geteuid();
         if me.is_root() || me.as_raw() == self.uid {
@@ -95,27 +78,27 @@ impl Machine {
         ))
     }
 
-    /// The VM in `directory`, if its manager lives.
-    fn at(directory: &Path, is_early: bool) -> Option<Self> {
-        let cid = directory.file_name()?.to_str()?.parse().ok()?;
-        let meta = fs::symlink_metadata(directory).ok()?;
+    /// The VM in `path`, if its manager lives.
+    fn at(path: &Path, is_early: bool) -> Option<Self> {
+        let cid = path.file_name()?.to_str()?.parse().ok()?;
+        let meta = fs::symlink_metadata(path).ok()?;
         if !meta.is_dir() {
             return None;
         }
-        let note = match Note::read(directory) {
+        let note = match Directory::open(path).and_then(|directory| Note::read(&directory)) {
             Ok(note) => Some(note),
             Err(e) if e.kind() == ErrorKind::PermissionDenied => None,
             // It is just being made or removed.
             Err(_) => return None,
         };
         if let Some(note) = &note
-            && !note.manager.is_some_and(Process::is_alive)
+            && note.has_live_manager() != Some(true)
         {
             return None;
         }
         Some(Self {
             cid,
-            directory: directory.to_owned(),
+            directory: path.to_owned(),
             uid: meta.uid(),
             is_early,
             client: note.as_ref().and_then(|note| note.client),
@@ -130,6 +113,7 @@ impl Machine {
 /// # Errors
 /// If a manager that was named cannot be asked.
 pub(crate) fn all(args: &ManagerArgs) -> Result<Vec<Machine>> {
+    let root = root();
     let mut machines = match manager::locate(args, false) {
         Ok(program) => match of_manager(&program) {
             Ok(machines) => machines,
@@ -140,8 +124,10 @@ pub(crate) fn all(args: &ManagerArgs) -> Result<Vec<Machine>> {
         },
         Err(_) => Vec::new(),
     };
-    machines.extend(early_ones());
-    machines.extend(own());
+    machines.extend(in_directory(&bases::early(&root), true));
+    for base in bases::visible(&root) {
+        machines.extend(in_directory(&base, false));
+    }
     // The sort is stable: what the manager says of a VM goes first.
     machines.sort_by(|a, b| (a.cid, &a.directory).cmp(&(b.cid, &b.directory)));
     machines.dedup_by(|a, b| a.directory == b.directory);
@@ -191,22 +177,11 @@ fn of_manager(program: &Path) -> Result<Vec<Machine>> {
         .collect())
 }
 
-/// The early VMs that run.
-fn early_ones() -> Vec<Machine> {
-    in_directory(&root().join(EARLY), true)
-}
-
-/// The other VMs of this user, or, for root, of all users.
-fn own() -> Vec<Machine> {
-    let mut own: Vec<Machine> = bases()
-        .iter()
-        .flat_map(|base| in_directory(base, false))
-        .collect();
-    own.retain(|machine| machine.check_access().is_ok());
-    own
-}
-
 fn in_directory(base: &Path, is_early: bool) -> Vec<Machine> {
+    // A path without links, as the directory of a VM is opened by.
+    let Ok(base) = base.canonicalize() else {
+        return Vec::new();
+    };
     fs::read_dir(base)
         .into_iter()
         .flatten()
@@ -215,40 +190,15 @@ fn in_directory(base: &Path, is_early: bool) -> Vec<Machine> {
         .collect()
 }
 
-/// Where the directories of VMs can be that this user may use, but for early VMs.
-fn bases() -> Vec<PathBuf> {
-    let root = root();
-    let me = rustix::process::geteuid();
-    let users = root.join("run/user");
-    let mut runtime: Vec<PathBuf> = std::env::var_os("XDG_RUNTIME_DIR")
-        .filter(|place| !place.is_empty())
-        .map(PathBuf::from)
-        .into_iter()
-        .collect();
-    if me.is_root() {
-        let of_users = fs::read_dir(users).into_iter().flatten().flatten();
-        runtime.extend(of_users.map(|user| user.path()));
-    } else {
-        runtime.push(users.join(me.as_raw().to_string()));
-    }
-    let mut bases: Vec<PathBuf> = OTHERS
-        .iter()
-        .map(|base| root.join(base))
-        .chain(runtime.into_iter().map(|place| place.join(IN_RUNTIME)))
-        .collect();
-    bases.sort();
-    bases.dedup();
-    bases
-}
-
 /// The directory of the VM `cid` of the manager with this process id.
 pub(crate) fn directory_of(cid: u32, manager: u32) -> Option<PathBuf> {
-    let early = (root().join(EARLY), true);
-    bases()
-        .into_iter()
-        .map(|base| (base, false))
-        .chain([early])
-        .filter_map(|(base, is_early)| Machine::at(&base.join(cid.to_string()), is_early))
+    let root = root();
+    let own = [bases::own(&root), bases::early(&root)];
+    let others = || bases::visible(&root);
+    own.into_iter()
+        .chain(others())
+        .filter_map(|base| base.canonicalize().ok())
+        .filter_map(|base| Machine::at(&base.join(cid.to_string()), false))
         .find(|machine| {
             let owner = machine.note.as_ref().and_then(|note| note.manager);
             owner.is_some_and(|owner| owner.pid.cast_unsigned() == manager)
@@ -256,7 +206,7 @@ pub(crate) fn directory_of(cid: u32, manager: u32) -> Option<PathBuf> {
         .map(|machine| machine.directory)
 }
 
-/// The directory that stands for `/`.
+/// The directory that is used instead of `/`.
 pub(crate) fn root() -> PathBuf {
     // A wrong one has ended the program before.
     host::root().map_or_else(|_| PathBuf::from("/"), Path::to_owned)
@@ -283,17 +233,18 @@ pub(crate) mod tests {
     #[test]
     fn a_directory_is_a_vm_while_its_manager_lives() {
         let base = tempfile::tempdir().unwrap();
+        let base = base.path().canonicalize().unwrap();
         let make = |cid: &str, note: &str| {
-            let directory = base.path().join(cid);
+            let directory = base.join(cid);
             fs::DirBuilder::new()
                 .mode(0o700)
                 .create(&directory)
                 .unwrap();
-            fs::write(directory.join(note::FILE), note).unwrap();
+            fs::write(directory.join(vm_directory::OWNER), note).unwrap();
             directory
         };
-        let me = Process::of_pid(std::process::id().cast_signed()).unwrap();
-        let alive = format!("name a b\nclient 7\nmanager {} {}\n", me.pid, me.start);
+        let me = Process::this();
+        let alive = format!("name a b\nclient 7\nmanager {me}\n");
         let found = Machine::at(&make("142", &alive), true).unwrap();
         assert_eq!(
             (found.cid, found.name(), found.client),
@@ -303,13 +254,18 @@ pub(crate) mod tests {
         found.check_access().unwrap();
         let dead = format!("name a\nmanager {} {}\n", me.pid, me.start + 1);
         assert!(Machine::at(&make("143", &dead), true).is_none());
-        assert!(Machine::at(&make("144", "name a\n"), true).is_none());
+        let other_boot = format!("name a\nboot 0-0\nmanager {me}\n");
+        assert!(Machine::at(&make("144", &other_boot), true).is_none());
+        assert!(Machine::at(&make("145", "name a\n"), true).is_none());
         assert!(Machine::at(&make("other", &alive), true).is_none());
-        assert!(Machine::at(&base.path().join("145"), true).is_none());
+        assert!(Machine::at(&base.join("146"), true).is_none());
+        // Neither the directory nor its note may be a link.
+        std::os::unix::fs::symlink(base.join("142"), base.join("147")).unwrap();
+        assert!(Machine::at(&base.join("147"), true).is_none());
     }
 
     #[test]
-    fn the_vm_of_another_user_is_his() {
+    fn the_vm_of_another_user_is_not_this_users() {
         let mut other = machine(9, "a");
         other.uid = rustix::process::geteuid().as_raw() + 1;
         let may = rustix::process::geteuid().is_root();

@@ -1,17 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Processes as `/proc` shows them; its formats are in proc_pid_stat(5) and proc_pid_status(5).
+//! What processes use, as `/proc` shows it; see proc_pid_status(5).
 
 use crate::size::Size;
 use std::fs;
 use std::time::Duration;
-
-/// A process that cannot be confused with a later one of the same number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Process {
-    pub(crate) pid: i32,
-    /// When it started, in clock ticks since the machine did.
-    pub(crate) start: u64,
-}
+use vm_directory::{Process, Stat};
 
 /// What a process has used.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,52 +19,19 @@ pub(crate) struct Usage {
     pub(crate) age: Duration,
 }
 
-/// Fields of `/proc/PID/stat`, counted from 0 after the name.
-const UTIME: usize = 11;
-const STIME: usize = 12;
-const START: usize = 19;
-
-impl Process {
-    /// The two numbers of a note.
-    pub(super) fn parse(text: &str) -> Option<Self> {
-        let (pid, start) = text.split_once(' ')?;
-        Some(Self {
-            pid: pid.parse().ok().filter(|pid| *pid > 0)?,
-            start: start.trim().parse().ok()?,
-        })
+/// What `process` has used, if it lives.
+pub(crate) fn usage(process: Process) -> Option<Usage> {
+    let stat = Stat::of(process.pid).filter(|stat| !stat.is_dead())?;
+    let start = stat.start()?;
+    if start != process.start {
+        return None;
     }
-
-    /// The process that has this number now. A zombie is dead.
-    pub(crate) fn of_pid(pid: i32) -> Option<Self> {
-        let stat = Stat::of(pid).filter(|stat| !stat.is_dead())?;
-        let start = stat.number(START)?;
-        Some(Self { pid, start })
-    }
-
-    pub(crate) fn is_alive(self) -> bool {
-        Self::of_pid(self.pid) == Some(self)
-    }
-
-    /// Whether this is a VMM and not one of its helpers.
-    pub(crate) fn is_vmm(self) -> bool {
-        Stat::of(self.pid)
-            .is_some_and(|stat| stat.name.starts_with("qemu-") || stat.name.starts_with("crosvm"))
-    }
-
-    /// What it has used, if it lives.
-    pub(crate) fn usage(self) -> Option<Usage> {
-        let stat = Stat::of(self.pid)?;
-        if stat.number(START)? != self.start {
-            return None;
-        }
-        let ticks = stat.number(UTIME)?.checked_add(stat.number(STIME)?)?;
-        Some(Usage {
-            resident: resident(&fs::read_to_string(format!("/proc/{}/status", self.pid)).ok()?),
-            cpu: ticks_to_time(ticks),
-            age: uptime()?.saturating_sub(ticks_to_time(self.start)),
-            name: program(self.pid).unwrap_or(stat.name),
-        })
-    }
+    Some(Usage {
+        resident: resident(&fs::read_to_string(format!("/proc/{}/status", process.pid)).ok()?),
+        cpu: ticks_to_time(stat.cpu_ticks()?),
+        age: uptime()?.saturating_sub(ticks_to_time(start)),
+        name: program(process.pid).unwrap_or(stat.name),
+    })
 }
 
 /// The program of a process, with its subcommand if it has one. The kernel's own name for it is
@@ -89,36 +49,6 @@ fn program(pid: i32) -> Option<String> {
     } else {
         name
     })
-}
-
-struct Stat {
-    name: String,
-    fields: Vec<String>,
-}
-
-impl Stat {
-    fn of(pid: i32) -> Option<Self> {
-        Self::parse(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
-    }
-
-    fn parse(text: &str) -> Option<Self> {
-        // The name may hold anything, brackets too.
-        let (head, tail) = text.rsplit_once(')')?;
-        let (_, name) = head.split_once('(')?;
-        Some(Self {
-            name: name.to_owned(),
-            fields: tail.split_whitespace().map(str::to_owned).collect(),
-        })
-    }
-
-    /// Whether it has ended, and nobody has reaped it yet, as in a container without an init.
-    fn is_dead(&self) -> bool {
-        matches!(self.fields.first().map(String::as_str), Some("Z" | "X"))
-    }
-
-    fn number(&self, field: usize) -> Option<u64> {
-        self.fields.get(field)?.parse().ok()
-    }
 }
 
 /// The resident memory that `/proc/PID/status` tells; none for what has no memory of its own.
@@ -146,29 +76,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_may_look_like_fields() {
-        let text = "7 (a) b (c) S 1 2 3 4 5 6 7 8 9 10 110 120 0 0 0 0 0 0 190 x";
-        let stat = Stat::parse(text).unwrap();
-        assert_eq!(stat.name, "a) b (c");
-        assert_eq!(stat.number(UTIME), Some(110));
-        assert_eq!(stat.number(STIME), Some(120));
-        assert_eq!(stat.number(START), Some(190));
-    }
-
-    #[test]
     fn this_process_is_as_the_kernel_says() {
         let me = Process::of_pid(std::process::id().cast_signed()).unwrap();
         assert!(me.is_alive());
-        assert!(!me.is_vmm());
-        let usage = me.usage().unwrap();
-        assert!(usage.resident > Size::bytes(100_000));
-        assert!(usage.age < Duration::from_secs(24 * 3600));
+        let used = usage(me).unwrap();
+        assert!(used.resident > Size::bytes(100_000));
+        assert!(used.age < Duration::from_secs(24 * 3600));
         let later = Process {
             start: me.start + 1,
             ..me
         };
-        assert!(!later.is_alive() && later.usage().is_none());
-        assert_eq!(Process::parse("-1 5"), None);
+        assert!(!later.is_alive() && usage(later).is_none());
         assert_eq!(
             resident("VmHWM: 1 kB\nVmRSS:\t   12 kB\n"),
             Size::bytes(12 << 10)

@@ -186,11 +186,11 @@ fn live(
         progress: Arc::clone(progress),
         console: (
             console,
-            Sink::new(files.console, keep(log_file::CONSOLE).as_deref()),
+            Sink::new(files.console, keep(vm_directory::CONSOLE).as_deref()),
         ),
         log: (
             guest_log,
-            Sink::new(files.log, keep(log_file::LOG).as_deref()),
+            Sink::new(files.log, keep(vm_directory::LOG).as_deref()),
         ),
         input,
         host_console,

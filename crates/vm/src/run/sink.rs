@@ -3,11 +3,11 @@
 
 use crate::harmless::Harmless;
 use crate::out::{self, Reader};
-use log_file::LogFile;
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, IsTerminal};
 use std::path::Path;
+use vm_directory::LogFile;
 
 /// Bytes of a stream's end that are kept for the case that the VM fails.
 const TAIL: usize = 16 * 1024;

@@ -105,6 +105,7 @@ pub(super) fn build(
     devices::assigned(&mut launch, plan.assigned);
     devices::audio(&mut launch, dialect, plan.machine.audio)?;
     Ok(Prepared {
+        name: super::NAME,
         launch,
         control: Box::new(control),
         helpers: helper.into_iter().collect(),

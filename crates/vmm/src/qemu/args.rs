@@ -85,6 +85,7 @@ pub(super) fn build(
         },
     );
     Ok(Prepared {
+        name: super::NAME,
         launch,
         control: Box::new(control),
         helpers,

@@ -44,9 +44,12 @@ pub fn program_name(arch: Arch) -> &'static str {
     }
 }
 
+/// The VMM, as messages tell it.
+const NAME: &str = "QEMU";
+
 impl Vmm for Qemu {
     fn name(&self) -> &'static str {
-        "QEMU"
+        NAME
     }
 
     fn program(&self) -> &Path {

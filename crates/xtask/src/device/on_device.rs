@@ -8,7 +8,7 @@ use super::machine::End;
 use super::{Device, early_boot};
 use crate::packages::Installer;
 use crate::steps::{output, run as run_program, step};
-use crate::tally::{SKIPS_VARIABLE, Tally};
+use crate::tally::Tally;
 use crate::workspace::{Workspace, cargo};
 use anyhow::{Context, Result};
 use std::path::PathBuf;
@@ -53,9 +53,9 @@ pub(crate) fn run(
             _ => String::new(),
         };
         let filters: String = filters.iter().map(|filter| quote(filter) + " ").collect();
-        // The file of skips would be lost with the device; what is printed is not.
         let command = format!(
-            "{SKIPS_VARIABLE}= VIRTMGR_TEST_HUB={} {vmm}{} {filters}--test-threads=1 --nocapture",
+            "{} VIRTMGR_TEST_HUB={} {vmm}{} {filters}--test-threads=1 --nocapture",
+            tally.variables_in_device(),
             quote(&hub.to_string_lossy()),
             quote(&program.to_string_lossy())
         );

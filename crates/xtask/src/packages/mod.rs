@@ -24,7 +24,7 @@ const PACKING: [Need; 4] = [
 ];
 
 /// What the tests need: programs that check ours.
-pub(crate) const TESTING: [Need; 20] = [
+pub(crate) const TESTING: [Need; 22] = [
     ("xmllint", "libxml2-utils"),
     ("sgdisk", "gdisk"),
     ("sfdisk", "fdisk"),
@@ -45,6 +45,8 @@ pub(crate) const TESTING: [Need; 20] = [
     ("g++", "g++"),
     ("mandoc", "mandoc"),
     ("groff", "groff-base"),
+    ("zsh", "zsh"),
+    ("fish", "fish"),
 ];
 
 /// What the emulated device needs, beside QEMU.
@@ -112,7 +114,6 @@ impl Installer {
         for line in plan.lines() {
             tell!("  {line}");
         }
-        let mut command = install(&plan);
         let shown = shown(&plan.arguments);
         match self.ask("Install this?") {
             Answer::Yes => {}
@@ -121,8 +122,11 @@ impl Installer {
                 bail!("programs are missing: {programs}; run `{shown}`, or give --install")
             }
         }
-        // Lists that are out of date show in a failure.
-        run(&mut command).or_else(|_| fetch_lists().and_then(|()| run(&mut command)))?;
+        if run(&mut install(&plan)).is_err() {
+            // Lists that are out of date show in a failure. New ones may have other versions.
+            fetch_lists()?;
+            run(&mut install(&apt::plan(&packages, &Apt::default())?))?;
+        }
         let still = self::missing(needs);
         ensure!(
             still.is_empty(),

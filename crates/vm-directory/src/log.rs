@@ -4,9 +4,7 @@
 //! When the file has [`FULL`] bytes it is renamed to `NAME.old`, in place of the one before, and a
 //! new one is begun. So the two together hold at least the last [`FULL`] bytes, and at most twice as
 //! many. A reader reads `NAME.old`, then `NAME`.
-#![forbid(unsafe_code)]
 
-use rustix::fs::OFlags;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -15,40 +13,12 @@ use std::path::{Path, PathBuf};
 /// Bytes of a file that is full.
 pub const FULL: u64 = 256 << 10;
 
-/// The name, in a VM's directory, of what the guest writes to its console.
-pub const CONSOLE: &str = "console.log";
-/// The name, in a VM's directory, of what the guest writes to its log.
-pub const LOG: &str = "log.log";
-
 /// The file that was full before `path` was begun.
 #[must_use]
 pub fn old(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".old");
     PathBuf::from(name)
-}
-
-/// Opens the file `path` in a VM's directory, to read what is there.
-///
-/// The directory may be another user's, who could have put anything there: only a file is opened, no
-/// link is followed, and a pipe does not block.
-///
-/// # Errors
-/// If it cannot be opened; `InvalidInput` if it is not a file.
-pub fn open(path: &Path) -> io::Result<File> {
-    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
-    let file = OpenOptions::new()
-        .read(true)
-        .custom_flags(flags.bits().cast_signed())
-        .open(path)?;
-    if file.metadata()?.is_file() {
-        Ok(file)
-    } else {
-        Err(io::Error::new(
-            io::ErrorKind::InvalidInput,
-            "it is not a regular file",
-        ))
-    }
 }
 
 /// A log file that is written. It is made when the first byte is, and stays when this is dropped.
@@ -105,6 +75,7 @@ impl LogFile {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::CONSOLE;
 
     #[test]
     fn the_end_of_a_stream_is_kept_in_bounded_space() {
@@ -125,22 +96,6 @@ mod tests {
         let first = 100_000 - u32::try_from(all.len() / 15).unwrap();
         let expected: Vec<u8> = (first..100_000).flat_map(line).collect();
         assert_eq!(all, expected);
-    }
-
-    #[test]
-    fn only_a_file_is_opened() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = |name| directory.path().join(name);
-        fs::write(path("file"), "x").unwrap();
-        open(&path("file")).unwrap();
-        std::os::unix::fs::symlink(path("file"), path("link")).unwrap();
-        let kind = rustix::fs::FileType::Fifo;
-        rustix::fs::mknodat(rustix::fs::CWD, path("pipe"), kind, 0o600.into(), 0).unwrap();
-        for name in ["link", "pipe", "."] {
-            assert!(open(&path(name)).is_err(), "{name}");
-        }
-        let error = open(&path("absent")).unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::NotFound);
     }
 
     #[test]
