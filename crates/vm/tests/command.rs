@@ -49,7 +49,7 @@ fn a_faulty_description_is_refused_with_its_place() {
         ("{\n  \"kernel\": \"kernel\",\n}", "guest.json:3:"),
         ("{ \"kernal\": \"kernel\" }", "`kernel`"),
         (
-            r#"{ "kernel": "kernel", "platform_version": "x" }"#,
+            r#"{ "kernel": "kernel", "platform_version": "one" }"#,
             "platform_version",
         ),
         (

@@ -37,13 +37,24 @@ impl Global {
     pub(super) fn get(&self) -> Result<Option<Arc<Service>>, Error> {
         let mut known = self.service();
         if known.is_none()
-            && let Some(service) = service_client::connect(&self.root)
-                .map_err(|e| Error::failed("reach the global virtualization service", e))?
+            && let Some(service) = self.find()?
         {
             lift_memory_lock_limit(&service.binder());
             *known = Some(Arc::new(service));
         }
         Ok(known.clone())
+    }
+
+    /// Finds the service. One that this user may not connect to is as none: it gives nothing that an own
+    /// VM cannot do without.
+    fn find(&self) -> Result<Option<Service>, Error> {
+        match service_client::connect(&self.root) {
+            Err(e @ service_client::Error::Forbidden { .. }) => {
+                log::info!("going on without the global service: {}", host::chain(&e));
+                Ok(None)
+            }
+            other => other.map_err(|e| Error::failed("reach the global virtualization service", e)),
+        }
     }
 
     /// Lets go of `dead`, unless another caller has found the one after it by now: with the session
@@ -56,10 +67,11 @@ impl Global {
         }
     }
 
-    /// Makes a call, once more if the service turns out to have been restarted; `None` if there is
-    /// no service.
+    /// Makes a call, once more if the service turns out to have been restarted and `repeat` allows
+    /// it; `None` if there is no service.
     pub(super) fn try_call<T>(
         &self,
+        repeat: Repeat,
         call: impl Fn(&Internal) -> BinderResult<T>,
     ) -> Result<Option<T>, Status> {
         let mut retried = false;
@@ -69,7 +81,7 @@ impl Global {
             };
             match call(&service.binder()) {
                 Ok(value) => return Ok(Some(value)),
-                Err(status) if is_dead(&status) && !retried => {
+                Err(status) if repeat.suits(&status) && !retried => {
                     self.forget(&service);
                     retried = true;
                 }
@@ -82,18 +94,31 @@ impl Global {
     pub(super) fn call<T>(
         &self,
         method: &str,
+        repeat: Repeat,
         call: impl Fn(&Internal) -> BinderResult<T>,
     ) -> BinderResult<T> {
-        self.try_call(call)?
+        self.try_call(repeat, call)?
             .ok_or_else(|| unsupported(&no_global_service(method)))
     }
 }
 
-fn is_dead(status: &Status) -> bool {
-    matches!(
-        status.transaction_error(),
-        StatusCode::DeadObject | StatusCode::FailedTransaction
-    )
+/// When a call is made once more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Repeat {
+    /// If the service was gone before the call: for calls that allocate something, or count.
+    IfUnsent,
+    /// Also if the answer failed: for calls that may be made twice.
+    IfUnanswered,
+}
+
+impl Repeat {
+    fn suits(self, status: &Status) -> bool {
+        match status.transaction_error() {
+            StatusCode::DeadObject => true,
+            StatusCode::FailedTransaction => self == Self::IfUnanswered,
+            _ => false,
+        }
+    }
 }
 
 /// Only VMs that lock memory need it, so that a refusal is a warning.
