@@ -23,7 +23,6 @@ use avf_aidl::service::{AssignableDevice, VirtualMachineDebugInfo, VirtualMachin
 use host::Host;
 use permissions::{Authority, Caller, Controller, Permission, Policy};
 use rsbinder::BinderResult;
-use rustix::rand::{GetRandomFlags, getrandom};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -69,8 +68,8 @@ impl Full {
                 .map_err(denied);
         }
         // This process has the user and the groups of its client, who forked it.
-        let policy =
-            Policy::load(self.host.root()).map_err(|e| Error::failed("read the permissions", e))?;
+        let policy = Policy::of_managers(self.host.root())
+            .map_err(|e| Error::failed("read the permissions", e))?;
         Authority::check(&policy, permission, &Caller::this_process()).map_err(denied)
     }
 
@@ -220,11 +219,7 @@ impl Profile for Full {
             return Ok(id);
         }
         let mut id = [0; 64];
-        let mut filled = 0;
-        while filled < id.len() {
-            filled += getrandom(&mut id[filled..], GetRandomFlags::empty())
-                .map_err(|e| failure(&io::Error::from(e)))?;
-        }
+        getrandom::fill(&mut id).map_err(|e| failure(&e))?;
         Ok(id)
     }
 
