@@ -138,7 +138,7 @@ impl Instance {
         &self.directory
     }
 
-    /// Who is told what happens.
+    /// The callbacks of clients.
     #[must_use]
     pub fn callbacks(&self) -> &Callbacks {
         &self.callbacks

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Who may have a VM, and what makes it unique on the machine.
+//! Decides who may have a VM, and allocates what makes it unique on the machine.
 
 use super::atoms::Atoms;
 use super::cids::{Cids, is_taken, no_cid};
