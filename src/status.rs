@@ -75,7 +75,10 @@ mod tests {
         assert!(lacking(Errno::MFILE).contains("ulimit -n"));
         assert!(!lacking(Errno::NFILE).contains("ulimit"));
         // Also where another crate's error has it as its cause.
-        let of_vmm = vmm::Error::io("cannot open a pidfd", Errno::MFILE);
+        let of_vmm = vmm::Error::Io {
+            what: "cannot open a pidfd".to_owned(),
+            source: Errno::MFILE.into(),
+        };
         assert!(text(&error::Error::from(of_vmm)).contains("ulimit -n"));
     }
 }
