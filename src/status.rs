@@ -76,7 +76,7 @@ mod tests {
         assert!(!lacking(Errno::NFILE).contains("ulimit"));
         // Also where another crate's error has it as its cause.
         let of_vmm = vmm::Error::Io {
-            what: "cannot open a pidfd".into(),
+            what: "cannot open a pidfd".to_owned(),
             source: Errno::MFILE.into(),
         };
         assert!(text(&error::Error::from(of_vmm)).contains("ulimit -n"));

@@ -6,6 +6,7 @@ mod control_socket;
 mod death;
 pub mod directory;
 mod driver;
+mod failure;
 mod instance;
 mod metrics;
 mod output;
