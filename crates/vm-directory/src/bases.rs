@@ -15,6 +15,7 @@ use rustix::io::Errno;
 use std::ffi::OsStr;
 use std::fs;
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 /// Early VMs.
@@ -173,7 +174,7 @@ pub fn visible(root: &Path) -> Vec<PathBuf> {
     bases.push(own(root));
     if rustix::process::geteuid().is_root() {
         bases.extend(of_users(root));
-        bases.extend(of_managers());
+        bases.extend(of_managers(root));
     } else {
         // A manager that was started with another environment used another one.
         let me = rustix::process::geteuid().as_raw();
@@ -208,13 +209,15 @@ fn of_users(root: &Path) -> Vec<PathBuf> {
     runtime.chain(temporary).collect()
 }
 
-/// The bases of all managers that run, by the directories that they have open: a user can have a runtime
-/// directory anywhere.
-fn of_managers() -> Vec<PathBuf> {
+/// The bases of all managers that run with this root directory, by the directories that they have open: a
+/// user can have a runtime directory anywhere.
+fn of_managers(root: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for process in fs::read_dir("/proc").into_iter().flatten().flatten() {
         let path = process.path();
-        if fs::read(path.join("comm")).is_ok_and(|name| name.trim_ascii() == MANAGER.as_bytes()) {
+        let is_manager =
+            fs::read(path.join("comm")).is_ok_and(|name| name.trim_ascii() == MANAGER.as_bytes());
+        if is_manager && root_of(&path).as_deref() == Some(root) {
             for fd in fs::read_dir(path.join("fd"))
                 .into_iter()
                 .flatten()
@@ -237,6 +240,19 @@ fn of_managers() -> Vec<PathBuf> {
         }
     }
     found
+}
+
+/// The root directory that the process with this directory in `/proc` was started with.
+fn root_of(process: &Path) -> Option<PathBuf> {
+    let environment = fs::read(process.join("environ")).ok()?;
+    let given = environment
+        .split(|byte| *byte == 0)
+        .find_map(|variable| variable.strip_prefix(b"VIRTMGR_ROOT="))
+        .filter(|root| !root.is_empty());
+    match given {
+        Some(root) => fs::canonicalize(OsStr::from_bytes(root)).ok(),
+        None => Some("/".into()),
+    }
 }
 
 #[cfg(test)]
@@ -326,5 +342,34 @@ mod tests {
         make_early(&root).unwrap();
         let mode = fs::metadata(&base).unwrap().permissions().mode();
         assert_eq!(mode & 0o7777, 0o755);
+    }
+
+    #[test]
+    fn a_manager_belongs_to_the_root_directory_that_it_was_started_with() {
+        let root = tempfile::tempdir().unwrap();
+        let real = root.path().canonicalize().unwrap();
+        let start = |root: Option<&Path>| {
+            let mut command = std::process::Command::new("sleep");
+            command
+                .arg("1000")
+                .env("SET", "1")
+                .env_remove("VIRTMGR_ROOT");
+            if let Some(root) = root {
+                command.env("VIRTMGR_ROOT", root);
+            }
+            command.spawn().unwrap()
+        };
+        for (given, expected) in [(Some(root.path()), &*real), (None, Path::new("/"))] {
+            let mut child = start(given);
+            let process = Path::new("/proc").join(child.id().to_string());
+            // The kernel shows an empty environment until the program is set up.
+            while fs::read(process.join("environ")).unwrap().is_empty() {
+                std::thread::yield_now();
+            }
+            let found = root_of(&process);
+            child.kill().unwrap();
+            child.wait().unwrap();
+            assert_eq!(found.as_deref(), Some(expected));
+        }
     }
 }
