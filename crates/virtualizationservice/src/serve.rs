@@ -18,7 +18,7 @@ use avf_aidl::global::{BnVirtualizationServiceInternal, IVirtualizationServiceIn
 use avf_aidl::maintenance::{BnVirtualizationMaintenance, IVirtualizationMaintenance};
 use avf_rpc::server::{Policy as RpcPolicy, Server};
 use avf_rpc::unix::UnixServer;
-use cid_lock::CidLocks;
+use cid::CidLocks;
 use host::chain;
 use nix::sys::signal::{SigSet, Signal};
 use permissions::{Authority, Controller, Policy};

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Who may have a VM, and what makes it unique on the machine.
+//! Decides who may have a VM, and allocates what makes it unique on the machine.
 
 use super::atoms::Atoms;
-use super::cids::{CIDS, Cids, is_taken, no_cid};
+use super::cids::{Cids, is_taken, no_cid};
 use super::directories;
 use super::global::{Global, Internal, Repeat};
 use super::reporter::Reporter;
@@ -20,6 +20,7 @@ use crate::vm::plan::Equipment;
 use crate::vm::{Context, VmDirectory, vhost};
 use avf_aidl::common::Certificate;
 use avf_aidl::service::{AssignableDevice, VirtualMachineDebugInfo, VirtualMachineRawConfig};
+use cid::CIDS;
 use host::Host;
 use permissions::{Authority, Caller, Controller, Permission, Policy};
 use rsbinder::BinderResult;

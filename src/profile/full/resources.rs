@@ -7,7 +7,7 @@ use crate::error::Error;
 use crate::fd::duplicate;
 use crate::vm::Listing;
 use avf_aidl::global::{IBoundDevice, IGlobalVmContext};
-use cid_lock::CidLock;
+use cid::CidLock;
 use rsbinder::{ParcelFileDescriptor, Strong};
 use std::fs::File;
 use std::os::fd::OwnedFd;
