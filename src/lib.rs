@@ -18,7 +18,6 @@ pub mod app_config;
 pub mod args;
 pub mod capabilities;
 pub mod client;
-pub mod debug_policy;
 pub mod device_tree;
 pub mod error;
 mod fd;

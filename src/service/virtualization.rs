@@ -3,7 +3,6 @@
 
 use crate::app_config;
 use crate::client::Client;
-use crate::debug_policy::DebugPolicy;
 use crate::device_tree;
 use crate::error::Error;
 use crate::origin;
@@ -19,6 +18,7 @@ use avf_aidl::service::{
     AssignableDevice, BnVirtualizationService, IVirtualMachine, IVirtualizationService,
     PartitionType, VirtualMachineConfig, VirtualMachineDebugInfo,
 };
+use debug_policy::DebugPolicy;
 use host::{Host, Hypervisor};
 use rsbinder::{BinderResult, Interface, ParcelFileDescriptor, SIBinder, Strong};
 use std::sync::Arc;

@@ -22,12 +22,17 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 use std::time::{Duration, Instant};
-use vmm::child::{Child, Ended, Exit};
+use vmm::child::{Child, Ended, Exit, signal_name};
 use vmm::death::{self, Death, Ending};
 use vmm::{Control, Event, Prepared};
 
 /// Bytes of a VMM's own output that are kept for errors.
 const STDERR_TAIL: usize = 16 << 10;
+
+/// How long a VMM may take to start its guest before the log says that it does not.
+const ANSWER: Duration = Duration::from_secs(5);
+/// How long it may take at all: memory in huge pages and slow disks need their time.
+const START: Duration = Duration::from_secs(300);
 
 /// What the programs of one guest may do: a handful of connections, calls that are no longer than an
 /// error message could be, no descriptors.
@@ -52,13 +57,15 @@ pub(super) fn drive(
         streams,
         control,
         options,
+        waits_for_debugger,
         context,
     } = unstarted;
     let directory = &context.directory;
     let reports = Arc::clone(&options.reports);
     let run = || {
         let controller = control.serve((options.roots.control)(vm))?;
-        let processes = Processes::spawn(vm, prepared, vsock, streams, options, directory)?;
+        let mut processes = Processes::spawn(vm, prepared, vsock, streams, options, directory)?;
+        processes.waits_for_debugger = waits_for_debugger;
         Ok((processes, controller))
     };
     let (end, controller) = match run() {
@@ -124,8 +131,12 @@ struct Processes {
     stderr: Tail,
     options: RunOptions,
     executed: Instant,
-    /// When the guest must have reported that its payload has started.
-    deadline: Option<Instant>,
+    /// What must have happened at a time.
+    deadline: Option<(Instant, Late)>,
+    /// Whether the VMM was killed because it did not start the guest in time.
+    too_late: bool,
+    /// Whether the guest starts only when someone connects a debugger.
+    waits_for_debugger: bool,
     ending: Option<Ending>,
     ready: bool,
 }
@@ -179,7 +190,11 @@ impl Processes {
             stderr: Tail::new(STDERR_TAIL),
             options,
             executed: Instant::now(),
-            deadline: None,
+            deadline: Instant::now()
+                .checked_add(ANSWER)
+                .map(|at| (at, Late::Answer)),
+            too_late: false,
+            waits_for_debugger: false,
             ending: None,
             ready: false,
         })
@@ -222,15 +237,39 @@ impl Processes {
                     closed.push(source);
                 }
             }
-            if self
-                .deadline
-                .is_some_and(|deadline| deadline <= Instant::now())
+            if let Some((at, late)) = self.deadline
+                && at <= Instant::now()
             {
-                self.deadline = None;
-                vm.hang_up();
+                self.deadline = self.late(late, vm);
             }
         }
         self.end(vm, started)
+    }
+
+    /// Something has not happened in time; what must happen next.
+    fn late(&mut self, late: Late, vm: &Instance) -> Option<(Instant, Late)> {
+        let who = format!("VM '{}' (CID {})", vm.name(), vm.cid());
+        let vmm = self.vmm.pid();
+        match late {
+            Late::Answer => {
+                log::warn!(
+                    "{who}: its VMM, process {vmm}, has not started the guest within {} s; waiting on",
+                    ANSWER.as_secs()
+                );
+                let at = self.executed.checked_add(START)?;
+                return (!self.waits_for_debugger).then_some((at, Late::Start));
+            }
+            Late::Start => {
+                log::error!(
+                    "{who}: its VMM, process {vmm}, has not started the guest within {} s; killing it",
+                    START.as_secs()
+                );
+                self.too_late = true;
+                vm.kill();
+            }
+            Late::Boot => vm.hang_up(),
+        }
+        None
     }
 
     /// The vsock device ends by itself when the VMM closes its end, as a VMM does that exits. If it
@@ -273,7 +312,8 @@ impl Processes {
                     self.deadline = self
                         .options
                         .boot_timeout
-                        .and_then(|time| Instant::now().checked_add(time));
+                        .and_then(|time| Instant::now().checked_add(time))
+                        .map(|at| (at, Late::Boot));
                     vm.running();
                     let _ = started.try_send(Ok(()));
                 }
@@ -281,18 +321,22 @@ impl Processes {
                 Event::Ending(ending) => {
                     self.ending.get_or_insert(ending);
                 }
-                Event::DiskFault(fault) => log::warn!(
-                    "VM '{}' (CID {}): {fault}; the guest is paused: {}, then run `vm resume {}`",
-                    vm.name(),
-                    vm.cid(),
-                    if fault.is_full {
-                        "make room for the disk's file"
-                    } else {
-                        "mend the disk"
-                    },
-                    vm.cid()
-                ),
-                Event::Paused | Event::Resumed => {}
+                Event::DiskFault(fault) => {
+                    vm.disk_failed();
+                    log::warn!(
+                        "VM '{}' (CID {}): {fault}; the guest is paused: {}, then run `vm resume {}`",
+                        vm.name(),
+                        vm.cid(),
+                        if fault.is_full {
+                            "make room for the disk's file"
+                        } else {
+                            "mend the disk"
+                        },
+                        vm.cid()
+                    );
+                }
+                Event::Paused => vm.paused(),
+                Event::Resumed => vm.resumed(),
                 Event::Closed => open = false,
             }
         }
@@ -333,6 +377,15 @@ impl Processes {
         if let Some(metrics) = &metrics {
             log::info!("{who}: {metrics}");
         }
+        if let Some(Exit::Signal(signal)) = exit
+            && !vm.is_unwanted()
+        {
+            log::warn!(
+                "{who}: the VMM was killed by {}{}",
+                signal_word(signal),
+                likely_cause(signal)
+            );
+        }
         let said = self.stderr.text();
         if !said.is_empty() {
             // crosvm tells also what goes well.
@@ -343,7 +396,15 @@ impl Processes {
             log::log!(level, "{who}: the VMM said: {said}");
         }
         let error = (!self.ready).then(|| {
-            if vm.is_unwanted() {
+            if self.too_late {
+                Error::new(
+                    Kind::Failure,
+                    format!(
+                        "the VMM did not start the guest within {} s and was killed",
+                        START.as_secs()
+                    ),
+                )
+            } else if vm.is_unwanted() {
                 stopped()
             } else {
                 start_failed(exit, said)
@@ -364,7 +425,7 @@ impl Processes {
 
     /// How long to wait: until the guest is late, or for ever.
     fn timeout(&self) -> Option<Timespec> {
-        let left = self.deadline?.saturating_duration_since(Instant::now());
+        let left = self.deadline?.0.saturating_duration_since(Instant::now());
         // Rounded up, so that it is past the deadline and not just before it.
         Timespec::try_from(left + Duration::from_millis(1)).ok()
     }
@@ -404,6 +465,17 @@ impl Processes {
     }
 }
 
+/// What is late.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Late {
+    /// The VMM has not started the guest in the usual time.
+    Answer,
+    /// The VMM has not started the guest at all.
+    Start,
+    /// The guest has not reported that its payload has started.
+    Boot,
+}
+
 /// What a VM's thread waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Source {
@@ -433,11 +505,28 @@ pub(super) fn stopped() -> Error {
     )
 }
 
+/// A signal's name, or its number.
+fn signal_word(signal: i32) -> String {
+    signal_name(signal).map_or_else(|| format!("signal {signal}"), str::to_owned)
+}
+
+/// Why a signal has probably come that nobody here has sent.
+fn likely_cause(signal: i32) -> &'static str {
+    match signal_name(signal) {
+        Some("SIGKILL") => {
+            ", which nobody here sent: the host may be out of memory, see the kernel's log"
+        }
+        _ => "",
+    }
+}
+
 /// What a client is told whose VM did not start.
 fn start_failed(exit: Option<Exit>, said: String) -> Error {
     let exit = match exit {
         Some(Exit::Code(code)) => format!("exit status {code}"),
-        Some(Exit::Signal(signal)) => format!("killed by signal {signal}"),
+        Some(Exit::Signal(signal)) => {
+            format!("killed by {}{}", signal_word(signal), likely_cause(signal))
+        }
         None => "it could not be waited for".into(),
     };
     let said = if said.is_empty() {

@@ -161,20 +161,20 @@ fn a_failure_changes_no_file_and_leaves_none() {
         let error = fails_without_a_trace(&tool, arguments);
         assert!(error.contains(part), "{arguments:?}: {error}");
     };
-    fs::write(path("unsigned.apk"), "not an archive").unwrap();
-    fs::hard_link(path("unsigned.apk"), path("hard")).unwrap();
-    std::os::unix::fs::symlink("unsigned.apk", path("soft")).unwrap();
-    for same in ["unsigned.apk", "hard", "soft"] {
+    fs::write(path("bad.apk"), "not an archive").unwrap();
+    fs::hard_link(path("bad.apk"), path("hard")).unwrap();
+    std::os::unix::fs::symlink("bad.apk", path("soft")).unwrap();
+    for same in ["bad.apk", "hard", "soft"] {
         let part = "it is the APK itself; name another file for the idsig";
-        expect(&["create-idsig", "unsigned.apk", same], part);
+        expect(&["create-idsig", "bad.apk", same], part);
     }
     expect(
-        &["create-idsig", "unsigned.apk", "new"],
+        &["create-idsig", "bad.apk", "new"],
         "not a valid ZIP archive",
     );
     let fifo = Command::new("mkfifo").arg(path("fifo")).status();
     assert!(fifo.unwrap().success());
-    for arguments in [["fifo", "new"], ["unsigned.apk", "fifo"]] {
+    for arguments in [["fifo", "new"], ["bad.apk", "fifo"]] {
         let arguments = [&["create-idsig"], &arguments[..]].concat();
         expect(&arguments, "it is not a regular file");
     }
@@ -190,7 +190,7 @@ fn a_failure_changes_no_file_and_leaves_none() {
         [&common[..], &["--payload-binary-name", PAYLOAD], options].concat()
     };
     // Refused after some files were made: by the second idsig, by a size, by createVm itself.
-    let extra = ["--extra-apk", "unsigned.apk", "--extra-idsig", "b.idsig"];
+    let extra = ["--extra-apk", "bad.apk", "--extra-idsig", "b.idsig"];
     expect(&run(&extra), "not a valid ZIP archive");
     let storage = ["--storage", "storage.img", "--storage-size", "8000000T"];
     expect(&run(&storage), "storage.img");

@@ -60,7 +60,7 @@ pub enum FileError {
     NotReadable,
     /// The file could not be opened again with the needed access mode.
     #[error(
-        "cannot open the partition's descriptor again as {mode}; hand over one that is opened like that"
+        "cannot open the partition's descriptor again as {mode}; hand over one that is open in that mode"
     )]
     Reopen {
         /// The access mode that is needed.

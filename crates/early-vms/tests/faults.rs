@@ -63,11 +63,11 @@ fn a_fault_says_where_and_what() {
         ),
         (
             "<early_vms>\n\n  junk\n</early_vms>",
-            "L:3: text in <early_vms>; only <early_vm> may stand there",
+            "L:3: text in <early_vms>; only <early_vm> is allowed there",
         ),
         (
             "<early_vms>\n<early_vm><name>a</name><cid>100</cid><path>/x</path>\n<uid/></early_vm></early_vms>",
-            "L:3: VM 'a': unknown element <uid> in <early_vm>; only <name>, <cid> and <path> may stand there",
+            "L:3: VM 'a': unknown element <uid> in <early_vm>; only <name>, <cid> and <path> are allowed there",
         ),
         (
             "\n<vms/>",

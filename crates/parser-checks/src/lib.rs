@@ -56,6 +56,7 @@ targets! {
     vbmeta: payload,
     virtqueue: vsock,
     vm_config: policy,
+    xml_list: policy,
 }
 
 /// The check with this name.

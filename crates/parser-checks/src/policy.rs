@@ -3,8 +3,8 @@
 
 /// The device-tree overlay with the debug policy.
 pub(crate) mod debug_policy {
+    use ::debug_policy::DebugPolicy;
     use std::path::Path;
-    use virtmgr::debug_policy::DebugPolicy;
 
     pub(crate) fn check(data: &[u8]) {
         if let Err(error) = DebugPolicy::from_overlay(Path::new("/policy.dtbo"), data) {
@@ -213,5 +213,68 @@ pub(crate) mod vm_config {
             all.into(),
             br#"{"bootloader": "b", "platform_version": "1"}"#.to_vec(),
         ]
+    }
+}
+
+/// XML lists of any form.
+pub(crate) mod xml_list {
+    use ::xml_list::{Form, Unknown};
+    use serde::Deserialize;
+
+    #[derive(Debug, Default, Deserialize)]
+    #[serde(default, deny_unknown_fields)]
+    struct Values {
+        #[serde(alias = "@a")]
+        a: String,
+        #[serde(alias = "@b")]
+        b: String,
+    }
+
+    pub(crate) fn check(data: &[u8]) {
+        for unknown in [Unknown::Refuse, Unknown::RefuseEntries, Unknown::Ignore] {
+            let form = Form {
+                root: "l",
+                entry: "e",
+                fields: &["a", "b"],
+                required: &["a"],
+                unknown,
+            };
+            let lines = data.split(|byte| *byte == b'\n').count();
+            let is_inside = |line: u32| (1..=lines).contains(&usize::try_from(line).unwrap());
+            let list = match ::xml_list::read(data, &form) {
+                Ok(list) => list,
+                Err(fault) => {
+                    assert!(is_inside(fault.position.line), "{fault}");
+                    continue;
+                }
+            };
+            assert!(list.entries.is_sorted_by_key(|entry| entry.position));
+            for entry in &list.entries {
+                // Whatever the structure lets through can be read.
+                let values: Values = entry.read().unwrap();
+                let is_sound = entry.faults.is_empty();
+                assert!(!is_sound || entry.field(0).is_some(), "{entry:?}");
+                if entry.field(1).is_none() {
+                    assert_eq!(values.b, "", "{entry:?}");
+                }
+                for fault in &entry.faults {
+                    assert!(is_inside(fault.position.line), "{fault}");
+                    assert!(!fault.message.contains(char::is_control), "{fault:?}");
+                    assert!(fault.position >= entry.position, "{fault} {entry:?}");
+                }
+                let _ = values.a;
+            }
+        }
+    }
+
+    pub(crate) fn seeds() -> Vec<Vec<u8>> {
+        [
+            "<?xml version='1.0'?>\n<l>\n<e a='1' b=\"2\"/>\n<e><a>x&amp;y</a><b/></e></l>\n",
+            "\u{feff}<!-- c --><l><e><?p q?><a>1<![CDATA[<2>]]><!----></a></e>text<f/></l>",
+            "<l xmlns:p='q'><e p:a='1' a='2' xml:lang='en'><p:b/><b>1<c/></b><b/></e></l>",
+            "<!DOCTYPE l [<!ENTITY x 'y'>]><l>&x;</l>",
+        ]
+        .map(Into::into)
+        .to_vec()
     }
 }

@@ -177,4 +177,5 @@ changed_seeds! {
     vbmeta,
     virtqueue,
     vm_config,
+    xml_list,
 }

@@ -5,6 +5,9 @@ use crate::accel::{self, Acceleration};
 use crate::crosvm::{Crosvm, Dialect, Platform};
 use crate::qemu::{self, Qemu};
 use crate::{Arch, Error, Vmm};
+
+pub use crate::program::Program;
+
 use std::env;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -27,32 +30,6 @@ const QEMU_PREFIXES: [&str; 2] = ["qemu-system-", QEMU_KVM];
 const QEMU_KVM: &str = "qemu-kvm";
 /// Where Red Hat's systems install it, outside the search path.
 const LIBEXEC_QEMU_KVM: &str = "/usr/libexec/qemu-kvm";
-
-/// A VMM's program. Where it was found decides which kind it is: the platform's crosvm may have
-/// any file name.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Program {
-    /// crosvm.
-    Crosvm(PathBuf),
-    /// QEMU.
-    Qemu(PathBuf),
-}
-
-impl Program {
-    /// The program's path.
-    #[must_use]
-    pub fn path(&self) -> &Path {
-        match self {
-            Self::Crosvm(path) | Self::Qemu(path) => path,
-        }
-    }
-
-    /// Whether it is crosvm.
-    #[must_use]
-    pub fn is_crosvm(&self) -> bool {
-        matches!(self, Self::Crosvm(_))
-    }
-}
 
 /// What the host says about its VMM.
 #[derive(Debug, Clone)]

@@ -26,6 +26,7 @@ mod images;
 mod kernel;
 pub mod launch;
 pub mod plan;
+mod program;
 pub mod qemu;
 mod run;
 pub mod supervise;

@@ -3,8 +3,8 @@
 //! its version, and crosvm's front ends.
 
 use crate::child::{Child, Exit};
-use crate::find::Program;
 use crate::launch::Launch;
+use crate::program::Program;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use std::io;

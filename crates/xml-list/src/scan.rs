@@ -180,7 +180,7 @@ impl<'a> Scan<'a, '_> {
             2 if is_named(name, self.form.entry) => self.start_entry(attributes, range),
             2 => {
                 if self.form.unknown != Unknown::Ignore {
-                    let rule = format!("only <{}> may stand there", self.form.entry);
+                    let rule = format!("only <{}> is allowed there", self.form.entry);
                     self.refuse_element(name, self.form.root, &rule, range.start);
                 }
                 self.skipped = Some(2);
@@ -189,7 +189,7 @@ impl<'a> Scan<'a, '_> {
             depth => {
                 let parent = self.open.get(depth - 2).map(|(name, _)| name.clone());
                 let parent = parent.unwrap_or_default();
-                self.refuse_element(name, &parent, "only text may stand there", range.start);
+                self.refuse_element(name, &parent, "only text is allowed there", range.start);
                 self.skipped = Some(depth);
             }
         }
@@ -273,7 +273,7 @@ impl<'a> Scan<'a, '_> {
         let Some(index) = self.field(name) else {
             if self.form.unknown == Unknown::Refuse {
                 let fields: Vec<_> = self.form.fields.iter().map(|f| format!("<{f}>")).collect();
-                let rule = format!("only {} may stand there", and(&fields));
+                let rule = format!("only {} are allowed there", and(&fields));
                 self.refuse_element(name, self.form.entry, &rule, range.start);
             }
             self.skipped = Some(3);
@@ -334,7 +334,7 @@ impl<'a> Scan<'a, '_> {
         });
     }
 
-    /// Takes text that stands in `range`. It may stand only in a field.
+    /// Takes the text in `range`. Text is allowed only in a field.
     fn text(&mut self, text: &str, range: Range<usize>) {
         if self.skipped.is_some() || self.open.len() > 2 {
             return;
@@ -344,14 +344,14 @@ impl<'a> Scan<'a, '_> {
                 0 => return,
                 1 => (
                     self.form.root,
-                    format!("only <{}> may stand there", self.form.entry),
+                    format!("only <{}> is allowed there", self.form.entry),
                 ),
                 _ => {
                     let fields: Vec<_> =
                         self.form.fields.iter().map(|f| format!("<{f}>")).collect();
                     (
                         self.form.entry,
-                        format!("only {} may stand there", and(&fields)),
+                        format!("only {} are allowed there", and(&fields)),
                     )
                 }
             };

@@ -109,7 +109,7 @@ fn faults_have_positions_in_bytes() {
     for (text, wanted) in [
         (
             "<l>\r\n é x</l>",
-            "2:2: text in <l>; only <e> may stand there",
+            "2:2: text in <l>; only <e> is allowed there",
         ),
         (
             "<l><e\n é='1' a='2'/></l>",
@@ -117,7 +117,7 @@ fn faults_have_positions_in_bytes() {
         ),
         (
             "<l><e><a>1</a>\n<!--é--><c/></e></l>",
-            "2:10: unknown element <c> in <e>; only <a> and <b> may stand there",
+            "2:10: unknown element <c> in <e>; only <a> and <b> are allowed there",
         ),
         (
             "<l>\n\n<e b='1'/></l>",
@@ -169,7 +169,7 @@ fn what_is_unknown_can_be_ignored() {
     assert_eq!(faults(text, Unknown::Ignore), [""; 0]);
     assert_eq!(
         faults(text, Unknown::RefuseEntries),
-        ["1:14: unknown element <f> in <l>; only <e> may stand there"]
+        ["1:14: unknown element <f> in <l>; only <e> is allowed there"]
     );
     assert_eq!(faults(text, Unknown::Refuse).len(), 7);
 }

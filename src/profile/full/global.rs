@@ -56,10 +56,11 @@ impl Global {
         }
     }
 
-    /// Makes a call, once more if the service turns out to have been restarted; `None` if there is
-    /// no service.
+    /// Makes a call, once more if the service turns out to have been restarted and `repeat` allows
+    /// it; `None` if there is no service.
     pub(super) fn try_call<T>(
         &self,
+        repeat: Repeat,
         call: impl Fn(&Internal) -> BinderResult<T>,
     ) -> Result<Option<T>, Status> {
         let mut retried = false;
@@ -69,7 +70,7 @@ impl Global {
             };
             match call(&service.binder()) {
                 Ok(value) => return Ok(Some(value)),
-                Err(status) if is_dead(&status) && !retried => {
+                Err(status) if repeat.suits(&status) && !retried => {
                     self.forget(&service);
                     retried = true;
                 }
@@ -82,18 +83,31 @@ impl Global {
     pub(super) fn call<T>(
         &self,
         method: &str,
+        repeat: Repeat,
         call: impl Fn(&Internal) -> BinderResult<T>,
     ) -> BinderResult<T> {
-        self.try_call(call)?
+        self.try_call(repeat, call)?
             .ok_or_else(|| unsupported(&no_global_service(method)))
     }
 }
 
-fn is_dead(status: &Status) -> bool {
-    matches!(
-        status.transaction_error(),
-        StatusCode::DeadObject | StatusCode::FailedTransaction
-    )
+/// When a call is made once more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Repeat {
+    /// If the service was gone before the call: for calls that allocate something, or count.
+    IfUnsent,
+    /// Also if the answer failed: for calls that may be made twice.
+    IfUnanswered,
+}
+
+impl Repeat {
+    fn suits(self, status: &Status) -> bool {
+        match status.transaction_error() {
+            StatusCode::DeadObject => true,
+            StatusCode::FailedTransaction => self == Self::IfUnanswered,
+            _ => false,
+        }
+    }
 }
 
 /// Only VMs that lock memory need it, so that a refusal is a warning.

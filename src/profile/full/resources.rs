@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What a VM has beside its directory: its CID among all managers, and what the global service gave.
 
-use super::global::{Global, Internal};
+use super::global::{Global, Internal, Repeat};
+use super::reporter::Reporter;
 use crate::error::Error;
 use crate::fd::duplicate;
 use crate::vm::Listing;
@@ -67,9 +68,13 @@ impl Resources {
     }
 
     /// A network device for the VM.
-    pub(super) fn network(&mut self, global: &Arc<Global>) -> Result<OwnedFd, Error> {
+    pub(super) fn network(
+        &mut self,
+        global: &Arc<Global>,
+        reporter: &Arc<Reporter>,
+    ) -> Result<OwnedFd, Error> {
         let tap = global
-            .call("networkSupported", |service| {
+            .call("networkSupported", Repeat::IfUnsent, |service| {
                 service.createTapInterface(TAP_SUFFIX)
             })
             .map_err(|e| {
@@ -79,11 +84,13 @@ impl Resources {
                 )
             })?;
         // Kept first: whatever fails from here on takes it down.
-        let tap = self.tap.insert(Tap {
-            fd: tap,
+        let fd = duplicate("the network device", &tap);
+        self.tap = Some(Tap {
+            fd: Some(tap),
             global: Arc::clone(global),
+            reporter: Arc::clone(reporter),
         });
-        duplicate("the network device", &tap.fd)
+        fd
     }
 
     /// The devices whose directories in sysfs are `paths`, bound for the VM.
@@ -95,10 +102,14 @@ impl Resources {
             )
         };
         let bound = global
-            .call("devices", |service| service.bindDevicesToVfioDriver(paths))
+            .call("devices", Repeat::IfUnsent, |service| {
+                service.bindDevicesToVfioDriver(paths)
+            })
             .map_err(refused)?;
         let dtbo = global
-            .call("devices", |service| service.getDtboFile())
+            .call("devices", Repeat::IfUnanswered, |service| {
+                service.getDtboFile()
+            })
             .map_err(refused)?;
         let mut devices = Vec::new();
         for device in bound {
@@ -115,10 +126,12 @@ impl Resources {
     }
 }
 
-/// A network device of the global service's. Dropping it takes it down.
+/// A network device of the global service's. Dropping it has it taken down, by a thread that a
+/// service that hangs may keep.
 struct Tap {
-    fd: ParcelFileDescriptor,
+    fd: Option<ParcelFileDescriptor>,
     global: Arc<Global>,
+    reporter: Arc<Reporter>,
 }
 
 impl std::fmt::Debug for Tap {
@@ -129,10 +142,14 @@ impl std::fmt::Debug for Tap {
 
 impl Drop for Tap {
     fn drop(&mut self) {
-        let delete = |service: &Internal| service.deleteTapInterface(&self.fd);
-        if let Err(e) = self.global.try_call(delete) {
-            log::warn!("cannot take the VM's network device down: {e}");
-        }
+        let Some(fd) = self.fd.take() else { return };
+        let global = Arc::clone(&self.global);
+        self.reporter.send(move || {
+            let delete = |service: &Internal| service.deleteTapInterface(&fd);
+            if let Err(e) = global.try_call(Repeat::IfUnanswered, delete) {
+                log::warn!("cannot take down a VM's network device: {e}");
+            }
+        });
     }
 }
 

@@ -191,7 +191,7 @@ mod tests {
             ("<device/>", "1:1: the root element"),
             (
                 "<devices>\n<x/></devices>",
-                "2:1: unknown element <x> in <devices>; only <device> may stand there",
+                "2:1: unknown element <x> in <devices>; only <device> is allowed there",
             ),
             (
                 "<devices xmlns='a'/>",

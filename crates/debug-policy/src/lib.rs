@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The host's debug policy: what guests may expose for debugging. The boot loader leaves it in
-//! the device tree, below `/avf/guest`; a system property may name a device-tree overlay that takes
-//! its place. A property of the policy is a big-endian 32-bit number, 1 for yes and 0 for no, and one
-//! that is not there means no.
+//! The host's debug policy: what guests may expose for debugging.
+//!
+//! The boot loader puts the policy into the device tree, below `/avf/guest`. A system property may
+//! name a device-tree overlay that is used instead. A property of the policy is a big-endian 32-bit
+//! number, 1 for yes and 0 for no; a missing one means no.
+#![forbid(unsafe_code)]
 
 use dtoolkit::fdt::{Fdt, FdtNode};
 use dtoolkit::model::DeviceTree;
@@ -12,11 +14,11 @@ use host::Host;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Names the overlay.
+/// The system property that names the overlay.
 const PROPERTY: &str = "hypervisor.virtualizationmanager.debug_policy.path";
-/// Where the kernel shows the device tree.
+/// Where the kernel exposes the device tree.
 const DEVICE_TREE: &str = "/proc/device-tree";
-/// Whether guests show what their kernel says.
+/// Whether guests show their kernel log.
 const LOG: (&str, &str) = ("/avf/guest/common", "log");
 /// Whether guests write a dump of their memory when their kernel crashes.
 const RAMDUMP: (&str, &str) = ("/avf/guest/common", "ramdump");
@@ -24,13 +26,13 @@ const RAMDUMP: (&str, &str) = ("/avf/guest/common", "ramdump");
 const ADB: (&str, &str) = ("/avf/guest/microdroid", "adb");
 /// The largest overlay that is read.
 const MAX_LEN: u64 = 1 << 20;
-/// How deep its nodes may be nested: whatever applies it takes a stack frame for each.
+/// The deepest nesting of its nodes: applying it takes a stack frame for each level.
 const MAX_DEPTH: usize = 32;
 
 /// The policy.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct DebugPolicy {
-    /// Guests show what their kernel says, whatever their debug level.
+    /// Guests show their kernel log, whatever their debug level.
     pub log: bool,
     /// Guests write a dump of their memory when their kernel crashes.
     pub ramdump: bool,
@@ -43,23 +45,23 @@ pub struct DebugPolicy {
 #[non_exhaustive]
 pub enum Error {
     /// A part of it cannot be read.
-    #[error("debug policy {}", path.display())]
+    #[error("cannot read the debug policy {}", path.display())]
     Read {
         /// The file.
         path: PathBuf,
         /// The system error.
         source: io::Error,
     },
-    /// The overlay is not one.
-    #[error("debug policy {}: it is not a device-tree overlay: {why}", path.display())]
+    /// The file is not a device-tree overlay.
+    #[error("the debug policy {} is not a device-tree overlay: {why}; replace it", path.display())]
     Overlay {
         /// The overlay's file.
         path: PathBuf,
         /// What is wrong with it.
         why: String,
     },
-    /// A property is neither yes nor no.
-    #[error("debug policy {}: it is {value:02x?}, but must be the number 0 or 1 in 4 bytes", path.display())]
+    /// A property is neither 0 nor 1.
+    #[error("the debug policy {} has the bytes {}; it must be the number 0 or 1 in 4 bytes", path.display(), hex(value))]
     Value {
         /// The property's file, or its path in the overlay.
         path: PathBuf,
@@ -68,17 +70,11 @@ pub enum Error {
     },
 }
 
-impl From<Error> for crate::error::Error {
-    fn from(error: Error) -> Self {
-        Self::of(crate::error::Kind::Failure, error)
-    }
-}
-
 impl DebugPolicy {
     /// The policy of `host`.
     ///
     /// # Errors
-    /// If it says neither yes nor no.
+    /// If it cannot be read, or a property is neither 0 nor 1.
     pub fn of(host: &Host) -> Result<Self, Error> {
         match host.property(PROPERTY) {
             Some(path) => Self::of_overlay(&host.path(&path)),
@@ -104,7 +100,7 @@ impl DebugPolicy {
     /// The policy in an overlay of `bytes`; `path` is its name in errors.
     ///
     /// # Errors
-    /// If it is not an overlay, or says neither yes nor no.
+    /// If it is not an overlay, or a property is neither 0 nor 1.
     pub fn from_overlay(path: &Path, bytes: &[u8]) -> Result<Self, Error> {
         let broken = |why: String| Error::Overlay {
             path: path.to_owned(),
@@ -155,6 +151,15 @@ fn is_deeper(node: &FdtNode<'_>, most: usize) -> bool {
         None => node.children().next().is_some(),
         Some(less) => node.children().any(|child| is_deeper(&child, less)),
     }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    let bytes: Vec<_> = bytes
+        .iter()
+        .take(16)
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    bytes.join(" ")
 }
 
 fn read_overlay(path: &Path) -> io::Result<Vec<u8>> {
@@ -231,7 +236,7 @@ mod tests {
         assert!(
             error
                 .to_string()
-                .contains("/avf/guest/common/log: it is [00, 00, 00, 02]")
+                .contains("/avf/guest/common/log has the bytes 00 00 00 02;")
         );
         let nested = |depth| {
             let (open, close) = ("a { ".repeat(depth), "}; ".repeat(depth));
@@ -247,7 +252,7 @@ mod tests {
         std::fs::write(file.path(), "no tree").unwrap();
         let error = DebugPolicy::of_overlay(file.path()).unwrap_err();
         assert!(
-            error.to_string().contains("no device-tree overlay"),
+            error.to_string().contains("is not a device-tree overlay"),
             "{error}"
         );
         let error = DebugPolicy::of_overlay("/none".as_ref()).unwrap_err();
