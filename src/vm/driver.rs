@@ -4,10 +4,11 @@
 //!
 //! The kernel kills the processes when this thread ends, however it ends.
 
-use crate::error::{Error, Kind};
+use crate::error::Error;
 use crate::reports;
 use crate::vm::control_socket::Controller;
 use crate::vm::death::death_reason;
+use crate::vm::failure::{likely_cause, signal_word, start_failed, stopped, too_late};
 use crate::vm::metrics::Metrics;
 use crate::vm::output::{Head, Tail, drain};
 use crate::vm::prepare::{Streams, Unstarted};
@@ -22,7 +23,7 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 use std::time::{Duration, Instant};
-use vmm::child::{Child, Ended, Exit, signal_name};
+use vmm::child::{Child, Ended, Exit};
 use vmm::death::{self, Death, Ending};
 use vmm::{Control, Event, Prepared};
 
@@ -397,13 +398,7 @@ impl Processes {
         }
         let error = (!self.ready).then(|| {
             if self.too_late {
-                Error::new(
-                    Kind::Failure,
-                    format!(
-                        "the VMM did not start the guest within {} s and was killed",
-                        START.as_secs()
-                    ),
-                )
+                too_late(START)
             } else if vm.is_unwanted() {
                 stopped()
             } else {
@@ -495,49 +490,6 @@ enum Source {
     Controller,
     /// The guest writes to the log of this index.
     Log(usize),
-}
-
-/// The VM was stopped while it started.
-pub(super) fn stopped() -> Error {
-    Error::new(
-        Kind::Failure,
-        "the VM was stopped while it was being started",
-    )
-}
-
-/// A signal's name, or its number.
-fn signal_word(signal: i32) -> String {
-    signal_name(signal).map_or_else(|| format!("signal {signal}"), str::to_owned)
-}
-
-/// Why a signal has probably come that nobody here has sent.
-fn likely_cause(signal: i32) -> &'static str {
-    match signal_name(signal) {
-        Some("SIGKILL") => {
-            ", which nobody here sent: the host may be out of memory, see the kernel's log"
-        }
-        _ => "",
-    }
-}
-
-/// What a client is told whose VM did not start.
-fn start_failed(exit: Option<Exit>, said: String) -> Error {
-    let exit = match exit {
-        Some(Exit::Code(code)) => format!("exit status {code}"),
-        Some(Exit::Signal(signal)) => {
-            format!("killed by {}{}", signal_word(signal), likely_cause(signal))
-        }
-        None => "it could not be waited for".into(),
-    };
-    let said = if said.is_empty() {
-        "(nothing)".into()
-    } else {
-        said
-    };
-    Error::new(
-        Kind::Failure,
-        format!("the VMM did not start the guest ({exit}); it said: {said}"),
-    )
 }
 
 /// A process that is not noted cannot be ended by a later manager, but the kernel ends it anyway.

@@ -3,6 +3,7 @@
 
 use crate::error::Error;
 use crate::reports::Reports;
+use crate::vm::failure::stopped;
 use crate::vm::plan::Draft;
 use crate::vm::prepare::{Unstarted, prepare};
 use crate::vm::vsock::{self, Route};
@@ -138,7 +139,7 @@ impl Instance {
         &self.directory
     }
 
-    /// Who is told what happens.
+    /// The callbacks of clients.
     #[must_use]
     pub fn callbacks(&self) -> &Callbacks {
         &self.callbacks
@@ -175,7 +176,7 @@ impl Instance {
             return Err(e);
         }
         // The driver always answers; if it panicked, the sender is gone.
-        receiver.recv().unwrap_or(Err(driver::stopped()))
+        receiver.recv().unwrap_or(Err(stopped()))
     }
 
     /// Kills the VM and waits until everything of it is gone.

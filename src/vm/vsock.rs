@@ -52,7 +52,7 @@ pub(super) fn prepare(
                 SocketFlags::CLOEXEC,
                 None,
             )
-            .map_err(|e| Error::io("make the vsock device's socket", e))?;
+            .map_err(|e| Error::io("cannot make the vsock device's socket", e))?;
             let listener = directory
                 .socket(VSOCK)
                 .and_then(UnixListener::bind)

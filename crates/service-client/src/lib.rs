@@ -12,6 +12,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
+use vm_directory::socket;
 
 pub use kernel::{Kernel, device};
 
@@ -183,7 +184,14 @@ fn over_kernel_binder(root: &Path) -> Result<Option<Service>, Error> {
 
 fn over_socket(root: &Path) -> Result<Option<Service>, Error> {
     let path = root.join(SOCKET);
-    let session = match avf_rpc::unix::connect(&path, PATIENCE) {
+    // All connections of a session are made at once, so the address need not last longer.
+    let connected = socket::with_address(&path, |address| {
+        Ok(avf_rpc::unix::connect(address, PATIENCE))
+    });
+    let session = match connected.unwrap_or_else(|source| {
+        let what = format!("cannot connect to {}", path.display());
+        Err(avf_rpc::Error::Io { what, source })
+    }) {
         Ok(session) => Session(session),
         Err(avf_rpc::Error::Io { source, .. })
             if matches!(

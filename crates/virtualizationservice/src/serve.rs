@@ -18,7 +18,7 @@ use avf_aidl::global::{BnVirtualizationServiceInternal, IVirtualizationServiceIn
 use avf_aidl::maintenance::{BnVirtualizationMaintenance, IVirtualizationMaintenance};
 use avf_rpc::server::{Policy as RpcPolicy, Server};
 use avf_rpc::unix::UnixServer;
-use cid_lock::CidLocks;
+use cid::CidLocks;
 use host::chain;
 use nix::sys::signal::{SigSet, Signal};
 use permissions::{Authority, Controller, Policy};
@@ -327,8 +327,8 @@ fn listen(path: &Path, group: Option<u32>) -> Result<(UnixListener, SocketFile)>
         }
         _ => {}
     }
-    let listener = UnixListener::bind(path)
-        .with_context(|| format!("listen on {} (a path of at most 107 bytes)", path.display()))?;
+    let listener = vm_directory::socket::bind(path)
+        .with_context(|| format!("cannot listen on {}", path.display()))?;
     let file = SocketFile(path.to_owned());
     // Only then may others write, which is what connecting takes.
     let mode = match group {

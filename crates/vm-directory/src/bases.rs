@@ -44,7 +44,7 @@ pub enum Error {
     Make {
         /// The directory.
         path: PathBuf,
-        /// The system's answer.
+        /// The system error.
         source: io::Error,
     },
     /// Someone else made it.

@@ -74,7 +74,7 @@ pub(crate) fn inspect(args: &InspectArgs) -> Result<ExitCode> {
 fn details(machine: &Machine) -> Details {
     let (status, balloon) = match machine.reach() {
         Ok(control) => (
-            control.state().map_or(Status::Silent, Status::Says),
+            Status::told(machine, control.state()),
             control.memory_balloon().ok(),
         ),
         Err(status) => (status, None),

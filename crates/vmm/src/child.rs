@@ -164,7 +164,7 @@ impl Child {
     /// A handle with which another thread can kill the process.
     ///
     /// # Errors
-    /// If there is no descriptor left.
+    /// If the process has no descriptor left.
     pub fn killer(&self) -> Result<Killer, Error> {
         Ok(Killer {
             pidfd: self
@@ -223,7 +223,7 @@ impl Child {
             .and_then(|stat| guest_time(&stat))
             .unwrap_or_default();
         let mut unreaped = lock(&self.unreaped);
-        // What it started goes with it, while its number is still its own.
+        // Its descendants end with it, while its process number is still its own.
         if let Some(unreaped) = &*unreaped {
             unreaped.kill_group();
         }

@@ -8,6 +8,7 @@ use crate::{Arch, Error, Vmm};
 
 pub use crate::program::Program;
 
+use host::Host;
 use std::env;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -31,6 +32,9 @@ const QEMU_KVM: &str = "qemu-kvm";
 /// Where Red Hat's systems install it, outside the search path.
 const LIBEXEC_QEMU_KVM: &str = "/usr/libexec/qemu-kvm";
 
+/// The property that names another crosvm than the platform's.
+const CROSVM_PROPERTY: &str = "hypervisor.virtualizationmanager.crosvm_path";
+
 /// What the host says about its VMM.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -41,6 +45,20 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// What `host` says: its system, and the crosvm that its property names.
+    #[must_use]
+    pub fn of_host(host: &Host) -> Self {
+        let named = host.property(CROSVM_PROPERTY).map(|path| host.path(&path));
+        Self {
+            platform: if host.is_android() {
+                Platform::Android
+            } else {
+                Platform::Linux
+            },
+            shipped: named.into_iter().chain([host.path(SHIPPED)]).collect(),
+        }
+    }
+
     /// The defaults of a Linux host: a crosvm may be where Android has it.
     #[must_use]
     pub fn linux() -> Self {

@@ -37,13 +37,24 @@ impl Global {
     pub(super) fn get(&self) -> Result<Option<Arc<Service>>, Error> {
         let mut known = self.service();
         if known.is_none()
-            && let Some(service) = service_client::connect(&self.root)
-                .map_err(|e| Error::failed("reach the global virtualization service", e))?
+            && let Some(service) = self.find()?
         {
             lift_memory_lock_limit(&service.binder());
             *known = Some(Arc::new(service));
         }
         Ok(known.clone())
+    }
+
+    /// Finds the service. One that this user may not connect to is as none: it gives nothing that an own
+    /// VM cannot do without.
+    fn find(&self) -> Result<Option<Service>, Error> {
+        match service_client::connect(&self.root) {
+            Err(e @ service_client::Error::Forbidden { .. }) => {
+                log::info!("going on without the global service: {}", host::chain(&e));
+                Ok(None)
+            }
+            other => other.map_err(|e| Error::failed("reach the global virtualization service", e)),
+        }
     }
 
     /// Lets go of `dead`, unless another caller has found the one after it by now: with the session

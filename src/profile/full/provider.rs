@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Who may have a VM, and what makes it unique on the machine.
+//! Decides who may have a VM, and allocates what makes it unique on the machine.
 
 use super::atoms::Atoms;
-use super::cids::{CIDS, Cids, is_taken, no_cid};
+use super::cids::{Cids, is_taken, no_cid};
 use super::directories;
 use super::global::{Global, Internal, Repeat};
 use super::reporter::Reporter;
@@ -20,10 +20,10 @@ use crate::vm::plan::Equipment;
 use crate::vm::{Context, VmDirectory, vhost};
 use avf_aidl::common::Certificate;
 use avf_aidl::service::{AssignableDevice, VirtualMachineDebugInfo, VirtualMachineRawConfig};
+use cid::CIDS;
 use host::Host;
 use permissions::{Authority, Caller, Controller, Permission, Policy};
 use rsbinder::BinderResult;
-use rustix::rand::{GetRandomFlags, getrandom};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -69,8 +69,8 @@ impl Full {
                 .map_err(denied);
         }
         // This process has the user and the groups of its client, who forked it.
-        let policy =
-            Policy::load(self.host.root()).map_err(|e| Error::failed("read the permissions", e))?;
+        let policy = Policy::of_managers(self.host.root())
+            .map_err(|e| Error::failed("read the permissions", e))?;
         Authority::check(&policy, permission, &Caller::this_process()).map_err(denied)
     }
 
@@ -220,11 +220,7 @@ impl Profile for Full {
             return Ok(id);
         }
         let mut id = [0; 64];
-        let mut filled = 0;
-        while filled < id.len() {
-            filled += getrandom(&mut id[filled..], GetRandomFlags::empty())
-                .map_err(|e| failure(&io::Error::from(e)))?;
-        }
+        getrandom::fill(&mut id).map_err(|e| failure(&e))?;
         Ok(id)
     }
 

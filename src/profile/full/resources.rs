@@ -7,15 +7,12 @@ use crate::error::Error;
 use crate::fd::duplicate;
 use crate::vm::Listing;
 use avf_aidl::global::{IBoundDevice, IGlobalVmContext};
-use cid_lock::CidLock;
+use cid::CidLock;
 use rsbinder::{ParcelFileDescriptor, Strong};
 use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use vmm::plan::{Assigned, AssignedDevice};
-
-/// The interface's name suffix of a VM's network device.
-const TAP_SUFFIX: &str = "fixed";
 
 /// What a VM has of the profile's. Dropping it gives all of it back.
 // Dropped in this order: the network and the devices, then the CID; its lock first, for the service
@@ -73,9 +70,11 @@ impl Resources {
         global: &Arc<Global>,
         reporter: &Arc<Reporter>,
     ) -> Result<OwnedFd, Error> {
+        // The service names the interface by it, so it must be the VM's own.
+        let suffix = self.cid().to_string();
         let tap = global
             .call("networkSupported", Repeat::IfUnsent, |service| {
-                service.createTapInterface(TAP_SUFFIX)
+                service.createTapInterface(&suffix)
             })
             .map_err(|e| {
                 Error::refused(

@@ -58,7 +58,7 @@ fn sweep_one(path: &Path) -> io::Result<()> {
         .is_ok_and(|named| (named.dev(), named.ino()) == (held.dev(), held.ino()));
     if is_same && held.uid() == rustix::process::geteuid().as_raw() {
         remove_leftovers(&lock, path)?;
-        // Whoever has opened it meanwhile finds that it is gone, and makes a new one.
+        // A process that has opened it in the meantime finds that it is gone, and makes a new one.
         fs::remove_dir(path)?;
     }
     Ok(())

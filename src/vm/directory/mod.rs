@@ -60,9 +60,9 @@ pub enum Error {
     Foreign {
         /// The directory.
         path: PathBuf,
-        /// Who owns it.
+        /// Its owner.
         owner: u32,
-        /// Who wants it.
+        /// The user who wants it.
         me: u32,
     },
     /// Others kept removing it.
@@ -88,7 +88,7 @@ pub struct VmDirectory {
     maker: Maker,
 }
 
-/// Who made a directory, and removes it.
+/// The process that made a directory and removes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Maker {
     /// A manager, in a directory of its user.

@@ -41,7 +41,7 @@ fn a_sweep_removes_what_no_one_holds() {
     sweep(base.path());
     assert!(held.path().join(OWNER).exists());
     assert!(!base.path().join("101").exists());
-    // Those of a living manager, just being made, and of someone else stay.
+    // Directories of a living manager, of one that is starting, and of another user stay.
     for name in ["102", "103", "other"] {
         assert!(base.path().join(name).exists(), "{name}");
     }

@@ -190,7 +190,7 @@ fn memory(mib: i32) -> Result<NonZeroU32, Error> {
 /// The virtual CPUs of a topology.
 ///
 /// # Errors
-/// [`Kind::Invalid`] if it is no known one.
+/// [`Kind::Invalid`] if it is not a known one.
 pub(crate) fn cpus(topology: CpuTopology) -> Result<Cpus, Error> {
     match topology {
         CpuTopology::ONE_CPU => Ok(Cpus::Count(NonZeroU32::MIN)),

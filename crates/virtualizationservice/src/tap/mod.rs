@@ -162,6 +162,8 @@ mod tests {
     fn names() {
         assert_eq!(name("fixed").unwrap(), "avf_tap_fixed");
         assert_eq!(name("1234567").unwrap().len(), LONGEST);
+        // Managers send the VM's CID.
+        assert_eq!(name("65535").unwrap(), "avf_tap_65535");
         for suffix in ["", "12345678", "a/b", "a b", "\u{e9}", "a\0", "%d", "."] {
             assert!(
                 matches!(name(suffix), Err(Error::Name { .. })),

@@ -6,7 +6,7 @@
     reason = "a test may fail like this, also in what it calls"
 )]
 
-use cid_lock::{CidLocks, Error, FILE};
+use cid::{CidLocks, Error, FILE};
 use std::fs::{self, Permissions};
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
