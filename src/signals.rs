@@ -46,11 +46,10 @@ impl Signals {
     #[expect(unsafe_code, reason = "signal masks have no safe interface here")]
     pub fn block() -> io::Result<Self> {
         let mut set = MaybeUninit::uninit();
-        // SAFETY: sigemptyset initializes the set that it is given.
-        let mut set: libc::sigset_t = unsafe {
-            libc::sigemptyset(set.as_mut_ptr());
-            set.assume_init()
-        };
+        // SAFETY: it only writes to the set that it is given.
+        unsafe { libc::sigemptyset(set.as_mut_ptr()) };
+        // SAFETY: sigemptyset has just initialized it.
+        let mut set: libc::sigset_t = unsafe { set.assume_init() };
         for (signal, _) in ENDING
             .into_iter()
             .filter(|(signal, _)| !is_ignored(*signal))

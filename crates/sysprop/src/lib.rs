@@ -5,7 +5,7 @@
 //! are the lines `key=value` of `/etc/avf/build.prop`, so that the builder of a Linux system can set
 //! what Android sets by property. Both paths are below the root directory ([`root()`]).
 //!
-//! The functions [`read`], [`read_bool`], [`write`], [`foreach`] and [`PropertyWatcher::new`] use the
+//! The functions [`read`], [`read_bool`], [`write()`], [`foreach`] and [`PropertyWatcher::new`] use the
 //! root directory of this process; [`Properties`] has the same for any directory.
 
 mod area;

@@ -1,5 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The properties file of a host without a property area.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::expect_used,
+    reason = "a test may fail like this, also in what it calls"
+)]
 
 use std::fs;
 use std::path::Path;

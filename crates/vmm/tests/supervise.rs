@@ -39,28 +39,46 @@ fn main() {
             }
         },
         Some(command) if command == MANAGER => manage(&PathBuf::from(arguments.next().unwrap())),
-        // Options of a test harness, such as a filter, are of no use here.
         _ => {}
     }
-    let tests: [(&str, fn(&Scripts)); 5] = [
-        ("a kill ends all descendants", a_kill_ends_all_descendants),
-        (
-            "a killed manager leaves nothing",
-            a_killed_manager_leaves_nothing,
-        ),
-        (
-            "the script's end ends the rest",
-            the_scripts_end_ends_the_rest,
-        ),
-        ("status and streams are the script's", status_and_streams),
-        ("inherited files close with the VMM", inherited_files_close),
-    ];
-    for (name, test) in tests {
+    // As a harness does: some of the tests by parts of their names, or only the names.
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let wanted: Vec<_> = words.iter().filter(|word| !word.starts_with('-')).collect();
+    let chosen = TESTS.iter().filter(|(name, _)| {
+        wanted.is_empty() || wanted.iter().any(|part| name.contains(part.as_str()))
+    });
+    let mut count = 0;
+    for (name, test) in chosen {
+        if words.iter().any(|word| word == "--list") {
+            println!("{name}: test");
+            continue;
+        }
         let directory = tempfile::tempdir().unwrap();
         test(&Scripts(directory.path()));
         println!("test {name} ... ok");
+        count += 1;
+    }
+    if count > 0 {
+        println!("\ntest result: ok. {count} passed; 0 failed; 0 ignored");
     }
 }
+
+/// A test and its name.
+type Test = (&'static str, fn(&Scripts<'_>));
+
+const TESTS: [Test; 5] = [
+    ("a_kill_ends_all_descendants", a_kill_ends_all_descendants),
+    (
+        "a_killed_manager_leaves_nothing",
+        a_killed_manager_leaves_nothing,
+    ),
+    (
+        "the_scripts_end_ends_the_rest",
+        the_scripts_end_ends_the_rest,
+    ),
+    ("status_and_streams", status_and_streams),
+    ("inherited_files_close", inherited_files_close),
+];
 
 /// Makes scripts.
 struct Scripts<'a>(&'a Path);
