@@ -64,7 +64,21 @@ pub enum Error {
 /// The base of early VMs.
 #[must_use]
 pub fn early(root: &Path) -> PathBuf {
-    root.join(EARLY)
+    of_system(root, EARLY)
+}
+
+/// The directory `path` below `root`, whose parent may be a link of the system's: an ostree has
+/// `/mnt -> var/mnt`. Its last part is no link, which whoever uses it checks.
+fn of_system(root: &Path, path: &str) -> PathBuf {
+    let path = root.join(path);
+    let real = path
+        .parent()
+        .and_then(|parent| fs::canonicalize(parent).ok());
+    match (real, path.file_name()) {
+        (Some(parent), Some(name)) => parent.join(name),
+        // Then there is nothing in it.
+        _ => path,
+    }
 }
 
 /// Makes the base of early VMs, which clients of several users share, as they share `/run/lock`: each
@@ -73,14 +87,18 @@ pub fn early(root: &Path) -> PathBuf {
 /// # Errors
 /// If it cannot be made.
 pub fn make_early(root: &Path) -> Result<PathBuf, Error> {
+    if let Some(parent) = root.join(EARLY).parent() {
+        fs::create_dir_all(parent).map_err(|source| Error::Make {
+            path: parent.to_owned(),
+            source,
+        })?;
+    }
+    // Only now can links on the way to it be followed.
     let path = early(root);
     let failed = |source: io::Error| Error::Make {
         path: path.clone(),
         source,
     };
-    if let Some(parent) = path.parent() {
-        fs::create_dir_all(parent).map_err(failed)?;
-    }
     match mkdirat(CWD, &path, Mode::from_raw_mode(0o755)) {
         // By its descriptor, so that nothing that took its place meanwhile is opened to everyone.
         Ok(()) => {
@@ -116,7 +134,7 @@ pub fn own(root: &Path) -> PathBuf {
 
 fn own_of(root: &Path, me: u32, runtime: Option<&OsStr>) -> PathBuf {
     if me == 0 {
-        return root.join(OF_ROOT);
+        return of_system(root, OF_ROOT);
     }
     let given = runtime.filter(|path| !path.is_empty()).map(PathBuf::from);
     let usual = root.join(RUNTIME).join(me.to_string());
@@ -170,7 +188,10 @@ fn is_directory_of(path: &Path, me: u32) -> Result<(), String> {
 /// root, those of all users. Some may not be there.
 #[must_use]
 pub fn visible(root: &Path) -> Vec<PathBuf> {
-    let mut bases: Vec<PathBuf> = OF_SERVICE.iter().map(|base| root.join(base)).collect();
+    let mut bases: Vec<PathBuf> = OF_SERVICE
+        .iter()
+        .map(|base| of_system(root, base))
+        .collect();
     bases.push(own(root));
     if rustix::process::geteuid().is_root() {
         bases.extend(of_users(root));
@@ -187,13 +208,13 @@ pub fn visible(root: &Path) -> Vec<PathBuf> {
 }
 
 fn temporary(root: &Path, me: u32) -> PathBuf {
-    root.join(TEMPORARY).join(format!("{IN_RUNTIME}-{me}"))
+    of_system(root, &format!("{TEMPORARY}/{IN_RUNTIME}-{me}"))
 }
 
 /// The usual bases of all users.
 fn of_users(root: &Path) -> Vec<PathBuf> {
     let entries = |directory: &str| {
-        let read = fs::read_dir(root.join(directory));
+        let read = fs::canonicalize(root.join(directory)).and_then(fs::read_dir);
         read.into_iter().flatten().flatten().map(|e| e.path())
     };
     let runtime = entries(RUNTIME).map(|user| user.join(IN_RUNTIME));
@@ -286,6 +307,7 @@ mod tests {
     #[test]
     fn a_runtime_directory_is_used_only_if_it_is_the_users_own() {
         let Some(root) = root_with(Some("given")) else {
+            skip::skip!("only root can make a directory of another user");
             return;
         };
         let real = root.path().canonicalize().unwrap();
@@ -305,6 +327,7 @@ mod tests {
     #[test]
     fn the_usual_runtime_directory_is_found_without_the_variable() {
         let Some(root) = root_with(Some("run/user/1234")) else {
+            skip::skip!("only root can make a directory of another user");
             return;
         };
         let real = root.path().canonicalize().unwrap();
@@ -342,6 +365,30 @@ mod tests {
         make_early(&root).unwrap();
         let mode = fs::metadata(&base).unwrap().permissions().mode();
         assert_eq!(mode & 0o7777, 0o755);
+    }
+
+    #[test]
+    fn links_of_the_system_on_the_way_to_a_base_are_followed() {
+        let root = tempfile::tempdir().unwrap();
+        let root = root.path().canonicalize().unwrap();
+        for name in ["mnt", "tmp", "run"] {
+            fs::create_dir_all(root.join("var").join(name)).unwrap();
+            symlink(Path::new("var").join(name), root.join(name)).unwrap();
+        }
+        let base = make_early(&root).unwrap();
+        assert_eq!(base, root.join("var/mnt/vm/early"));
+        assert_eq!(base, early(&root));
+        Directory::open(&base).unwrap();
+        let temporary = temporary(&root, SOMEONE);
+        assert_eq!(temporary, root.join("var/tmp/virtmgr-1234"));
+        make(&temporary, rustix::process::geteuid().as_raw()).unwrap();
+        Directory::open(&temporary).unwrap();
+        assert_eq!(own_of(&root, 0, None), root.join("var/run/virtmgr"));
+        // A link in the place of a base itself is not followed.
+        fs::remove_dir(&base).unwrap();
+        symlink("..", &base).unwrap();
+        let error = Directory::open(&make_early(&root).unwrap()).unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(Errno::LOOP.raw_os_error()));
     }
 
     #[test]
