@@ -24,13 +24,11 @@ pub const FILE: &str = "run/lock/avf-cids";
 #[non_exhaustive]
 pub enum Error {
     /// The file cannot be opened or made.
-    #[error("cannot open {}, whose bytes are the locks on CIDs{remedy}", path.display())]
+    #[error("cannot open {}, whose bytes are the locks on CIDs", path.display())]
     Open {
         /// The file.
         path: PathBuf,
-        /// What can be done about it, with the punctuation before it; or nothing.
-        remedy: &'static str,
-        /// The system error.
+        /// The system error, with what can be done about it where that is known.
         source: io::Error,
     },
     /// Something else than a file is there.

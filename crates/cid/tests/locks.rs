@@ -156,7 +156,12 @@ fn what_is_no_file_is_refused() {
     let path = root.path().join(FILE);
     symlink("/dev/null", &path).unwrap();
     let error = CidLocks::open(root.path()).unwrap_err();
-    assert!(error.to_string().contains("symbolic link"), "{error}");
+    // The remedy is the last.
+    let cause = std::error::Error::source(&error).unwrap().to_string();
+    assert!(
+        cause.ends_with("; a symbolic link is there: remove it"),
+        "{cause}"
+    );
     fs::remove_file(&path).unwrap();
     rustix::fs::mknodat(
         rustix::fs::CWD,

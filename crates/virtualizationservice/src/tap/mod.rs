@@ -35,7 +35,7 @@ pub(crate) enum Error {
     #[error("the descriptor is not an interface that this service made: {0}")]
     NotOurs(&'static str),
     /// There is no device.
-    #[error("cannot open {}, which makes network interfaces; load the kernel module tun", path.display())]
+    #[error("cannot open {}, which makes network interfaces", path.display())]
     Device {
         /// The device.
         path: PathBuf,
@@ -132,7 +132,13 @@ fn open(root: &Path) -> Result<OwnedFd, Error> {
         Ok(device) => Ok(device.into()),
         Err(source) => Err(Error::Device {
             path: path.clone(),
-            source,
+            source: match source.kind() {
+                io::ErrorKind::NotFound => io::Error::new(
+                    source.kind(),
+                    format!("{source}; load the kernel module tun"),
+                ),
+                _ => source,
+            },
         }),
     }
 }
