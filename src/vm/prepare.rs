@@ -112,7 +112,9 @@ pub(super) fn prepare(
 
 /// A pipe whose read end does not block.
 fn pipe() -> Result<(OwnedFd, OwnedFd), Error> {
-    let (read, write) = pipe_with(PipeFlags::CLOEXEC).map_err(|e| Error::io("make a pipe", e))?;
-    rustix::io::ioctl_fionbio(&read, true).map_err(|e| Error::io("make a pipe non-blocking", e))?;
+    let (read, write) =
+        pipe_with(PipeFlags::CLOEXEC).map_err(|e| Error::io("cannot make a pipe", e))?;
+    rustix::io::ioctl_fionbio(&read, true)
+        .map_err(|e| Error::io("cannot make a pipe non-blocking", e))?;
     Ok((read, write))
 }

@@ -206,3 +206,15 @@ fn the_first_wait_for_what_is_there_returns_at_once() {
     properties.watcher("a").unwrap().wait(None).unwrap();
     assert!(properties.watcher("a..b").is_err());
 }
+
+#[test]
+fn a_pipe_in_the_place_of_the_file_is_an_error_at_once() {
+    let (root, properties) = host("");
+    let path = file(root.path());
+    fs::remove_file(&path).unwrap();
+    let kind = rustix::fs::FileType::Fifo;
+    rustix::fs::mknodat(rustix::fs::CWD, &path, kind, 0o600.into(), 0).unwrap();
+    let error = properties.read("ro.some").unwrap_err();
+    let cause = std::error::Error::source(&error).unwrap().to_string();
+    assert_eq!(cause, "not a regular file");
+}

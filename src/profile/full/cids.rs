@@ -30,7 +30,7 @@ impl Cids {
 
     /// The lock of `cid`, or none if another VM of the machine has it.
     pub(super) fn lock(&self, host: &Host, cid: u32) -> Result<Option<CidLock>, Error> {
-        let failed = |e: cid::Error| Error::failed("reserve a CID among all managers", e);
+        let failed = |e: cid::Error| Error::failed("cannot reserve a CID among all managers", e);
         let locks = match self.locks.get() {
             Some(locks) => locks,
             None => {

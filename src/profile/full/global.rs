@@ -8,7 +8,7 @@ use avf_aidl::global::IVirtualizationServiceInternal;
 use rsbinder::{BinderResult, Status, StatusCode, Strong};
 use service_client::Service;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError};
 
 /// The global service's object.
 pub(super) type Internal = Strong<dyn IVirtualizationServiceInternal>;
@@ -35,14 +35,19 @@ impl Global {
     /// The service; none if it does not run. If it is not known yet, it is looked for, and asked for
     /// what a manager needs of it before its first VM.
     pub(super) fn get(&self) -> Result<Option<Arc<Service>>, Error> {
-        let mut known = self.service();
-        if known.is_none()
-            && let Some(service) = self.find()?
-        {
-            lift_memory_lock_limit(&service.binder());
-            *known = Some(Arc::new(service));
+        let known = self.service().clone();
+        if known.is_some() {
+            return Ok(known);
         }
-        Ok(known.clone())
+        // Unlocked: a service that hangs must not make callers wait one after the other.
+        let Some(found) = self.find()? else {
+            return Ok(None);
+        };
+        lift_memory_lock_limit(&found.binder());
+        let found = Arc::new(found);
+        // The first one that was found stays, since VMs may have something of it.
+        let known = Arc::clone(self.service().get_or_insert_with(|| Arc::clone(&found)));
+        Ok(Some(known))
     }
 
     /// Finds the service. One that this user may not connect to is as none: it gives nothing that an own
@@ -50,10 +55,14 @@ impl Global {
     fn find(&self) -> Result<Option<Service>, Error> {
         match service_client::connect(&self.root) {
             Err(e @ service_client::Error::Forbidden { .. }) => {
-                log::info!("going on without the global service: {}", host::chain(&e));
+                static TOLD: Once = Once::new();
+                TOLD.call_once(|| {
+                    log::info!("going on without the global service: {}", host::chain(&e));
+                });
                 Ok(None)
             }
-            other => other.map_err(|e| Error::failed("reach the global virtualization service", e)),
+            other => other
+                .map_err(|e| Error::failed("cannot reach the global virtualization service", e)),
         }
     }
 

@@ -70,7 +70,7 @@ impl Full {
         }
         // This process has the user and the groups of its client, who forked it.
         let policy = Policy::of_managers(self.host.root())
-            .map_err(|e| Error::failed("read the permissions", e))?;
+            .map_err(|e| Error::failed("cannot read the permissions", e))?;
         Authority::check(&policy, permission, &Caller::this_process()).map_err(denied)
     }
 
@@ -97,7 +97,7 @@ impl Full {
                 .filter(|cid| CIDS.contains(cid))
                 .ok_or_else(|| {
                     Error::io(
-                        format!("take the CID {cid} of the global service"),
+                        format!("cannot take the CID {cid} of the global service"),
                         io::Error::other("it is not one for VMs"),
                     )
                 })?;
@@ -196,7 +196,7 @@ impl Profile for Full {
             vsock,
             directory,
             equipment,
-            listing: resources.listing(),
+            listing: resources.listing(&self.reporter),
             resources: Box::new(resources),
         })
     }

@@ -59,9 +59,12 @@ impl Resources {
     }
 
     /// How the VM's console is listed, if the global service lists it.
-    pub(super) fn listing(&self) -> Option<Arc<dyn Listing>> {
+    pub(super) fn listing(&self, reporter: &Arc<Reporter>) -> Option<Arc<dyn Listing>> {
         let context = self.context.as_ref()?;
-        Some(Arc::new(ConsoleListing(context.0.clone())))
+        Some(Arc::new(ConsoleListing {
+            context: context.0.clone(),
+            reporter: Arc::clone(reporter),
+        }))
     }
 
     /// A network device for the VM.
@@ -152,8 +155,11 @@ impl Drop for Tap {
     }
 }
 
-/// Has the global service list where a VM's console is.
-struct ConsoleListing(Strong<dyn IGlobalVmContext>);
+/// Has the global service list where a VM's console is, by a thread that a service that hangs may keep.
+struct ConsoleListing {
+    context: Strong<dyn IGlobalVmContext>,
+    reporter: Arc<Reporter>,
+}
 
 impl std::fmt::Debug for ConsoleListing {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -163,8 +169,11 @@ impl std::fmt::Debug for ConsoleListing {
 
 impl Listing for ConsoleListing {
     fn set_console(&self, path: &str) {
-        if let Err(e) = self.0.setHostConsoleName(path) {
-            log::warn!("the global service does not list the console {path}: {e}");
-        }
+        let (context, path) = (self.context.clone(), path.to_owned());
+        self.reporter.send(move || {
+            if let Err(e) = context.setHostConsoleName(&path) {
+                log::warn!("the global service does not list the console {path}: {e}");
+            }
+        });
     }
 }

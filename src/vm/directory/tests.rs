@@ -64,6 +64,42 @@ fn a_claim_waits_for_a_manager_that_removes_leftovers() {
     });
 }
 
+#[test]
+fn neither_the_note_nor_the_lock_of_another_user_counts() {
+    let base = tempfile::tempdir().unwrap();
+    let path = base.path().join("100");
+    // Of a manager that lives, of one that does not, which a claim would wait for, and none.
+    for note in [
+        Some(format!("manager {}\n", Process::this())),
+        Some(DEAD.to_owned()),
+        None,
+    ] {
+        fs::create_dir(&path).unwrap();
+        if let Some(note) = note {
+            fs::write(path.join(OWNER), note).unwrap();
+        }
+        if std::os::unix::fs::chown(&path, Some(1234), Some(1234)).is_err() {
+            skip::skip!("only root can make a directory of another user");
+            return;
+        }
+        let holder = File::open(&path).unwrap();
+        flock(&holder, FlockOperation::LockExclusive).unwrap();
+        let error = VmDirectory::claim(base.path(), 100, "new", 1).unwrap_err();
+        assert!(
+            matches!(error, Error::Foreign { owner: 1234, .. }),
+            "{error}"
+        );
+        let me = rustix::process::geteuid().as_raw();
+        let expected = format!(
+            "cannot use {}: it belongs to user 1234, not to user {me}; stop the VM of user 1234, or remove \
+             the directory if none runs",
+            path.display()
+        );
+        assert_eq!(error.to_string(), expected);
+        fs::remove_dir_all(&path).unwrap();
+    }
+}
+
 /// Waits until the kernel has someone waiting for the lock of `file`.
 fn expect_waiter(file: &File) {
     let inode = format!(":{} ", file.metadata().unwrap().ino());
