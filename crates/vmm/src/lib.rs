@@ -25,6 +25,7 @@ pub mod find;
 mod images;
 mod kernel;
 pub mod launch;
+mod mask;
 pub mod plan;
 mod program;
 pub mod qemu;

@@ -16,6 +16,8 @@ use std::time::{Duration, Instant};
 const PROBE_LIMIT: Duration = Duration::from_secs(10);
 /// Bytes of output that are kept: three times crosvm's help.
 const MAX_OUTPUT: usize = 256 << 10;
+/// Reads in a row.
+const MAX_READS: usize = 64;
 
 /// How a program ended, and what it printed.
 #[derive(Debug)]
@@ -73,10 +75,11 @@ pub(crate) fn to_end(child: &Child, limit: Duration) -> Result<Output, RunError>
     })
 }
 
-/// Reads what is there, up to the limit; `false` at the end of the stream.
+/// Reads what is there, at most what fills a pipe four times, so that a program that writes all the
+/// time does not keep its reader here; `false` at the end of the stream.
 pub(crate) fn drain(child: &Child, output: &mut Vec<u8>) -> bool {
     let mut buffer = [0; 4096];
-    loop {
+    for _ in 0..MAX_READS {
         match rustix::io::read(child.stderr(), &mut buffer) {
             Ok(0) => return false,
             Ok(n) => {
@@ -88,6 +91,7 @@ pub(crate) fn drain(child: &Child, output: &mut Vec<u8>) -> bool {
             Err(_) => return false,
         }
     }
+    true
 }
 
 /// Runs `program` for what it prints on its standard output.
@@ -144,6 +148,14 @@ mod tests {
     fn a_program_that_never_ends_is_killed() {
         // It prints all the time, which must not extend its time.
         let child = shell("while :; do echo on and on; done");
+        let result = to_end(&child, Duration::from_millis(300));
+        assert!(matches!(result, Err(RunError::TimedOut(_))), "{result:?}");
+    }
+
+    #[test]
+    fn a_program_that_writes_fast_is_killed() {
+        // Two writers keep the pipe full.
+        let child = shell("cat /dev/zero & exec cat /dev/zero");
         let result = to_end(&child, Duration::from_millis(300));
         assert!(matches!(result, Err(RunError::TimedOut(_))), "{result:?}");
     }

@@ -148,6 +148,51 @@ fn leftovers_of_a_killed_manager_are_ended_and_removed() {
     bystander.wait().unwrap();
 }
 
+/// A shell that leads a process group, and the numbers of processes that it has printed.
+fn group_leader(script: &str, numbers: usize) -> (std::process::Child, Vec<i32>) {
+    use std::io::{BufRead, BufReader};
+    use std::os::unix::process::CommandExt;
+    let mut shell = Command::new("sh")
+        .args(["-c", script])
+        .process_group(0)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(shell.stdout.take().unwrap()).lines();
+    let numbers = lines
+        .take(numbers)
+        .map(|line| line.unwrap().parse().unwrap());
+    let numbers = numbers.collect();
+    (shell, numbers)
+}
+
+#[test]
+fn a_supervisor_may_end_itself_and_is_else_killed_with_its_group() {
+    let base = tempfile::tempdir().unwrap();
+    let path = base.path().join("100");
+    fs::create_dir(&path).unwrap();
+    let (mut ending, _) = group_leader("echo 1; sleep 1; exit 7", 1);
+    let (mut staying, started) = group_leader("sleep 1000 & echo $!; wait", 1);
+    let of =
+        |child: &std::process::Child| Process::of_pid(i32::try_from(child.id()).unwrap()).unwrap();
+    let started = rustix::process::Pid::from_raw(started[0]).unwrap();
+    let flags = rustix::process::PidfdFlags::empty();
+    let started = rustix::process::pidfd_open(started, flags).unwrap();
+    let note = format!("process {}\nvmm {} qemu\n", of(&ending), of(&staying));
+    fs::write(path.join(OWNER), note).unwrap();
+    drop(VmDirectory::claim(base.path(), 100, "new", 1).unwrap());
+    assert_eq!(ending.wait().unwrap().code(), Some(7), "it was killed");
+    assert_eq!(staying.wait().unwrap().code(), None);
+    let minute = rustix::event::Timespec {
+        tv_sec: 60,
+        tv_nsec: 0,
+    };
+    let ended = rustix::event::PollFlags::IN;
+    let mut fds = [rustix::event::PollFd::new(&started, ended)];
+    let count = rustix::event::poll(&mut fds, Some(&minute)).unwrap();
+    assert_eq!(count, 1, "what the script has started still runs");
+}
+
 #[test]
 fn a_killed_manager_that_nobody_waits_for_is_dead() {
     let base = tempfile::tempdir().unwrap();
