@@ -8,7 +8,7 @@ use crate::error::Error;
 use crate::reports;
 use crate::vm::control_socket::Controller;
 use crate::vm::death::death_reason;
-use crate::vm::failure::{likely_cause, signal_word, start_failed, stopped, too_late};
+use crate::vm::failure::{likely_cause, one_line, signal_word, start_failed, stopped, too_late};
 use crate::vm::metrics::Metrics;
 use crate::vm::output::{Head, Tail, drain};
 use crate::vm::prepare::{Streams, Unstarted};
@@ -161,7 +161,7 @@ impl Processes {
                 or_warned(directory, &device, directory.note_process(device.pid()));
                 let prefix = directory
                     .socket(vm_directory::VSOCK)
-                    .map_err(|e| Error::io("address the vsock", e))?;
+                    .map_err(|e| Error::io("cannot address the vsock", e))?;
                 let guest = GuestServer::on_hybrid_vsock(server, &prefix, cid, device.pid())?;
                 (Some(device), guest)
             }
@@ -289,11 +289,12 @@ impl Processes {
         }
         let mut said = Tail::new(STDERR_TAIL);
         drain(device.stderr(), |bytes| said.push(bytes));
+        let how = exit.map_or_else(|e| chain(&e), |ended| ended.exit.to_string());
         log::error!(
-            "VM '{}' (CID {}): its vsock device ended ({exit:?}), so it is killed; the device said: {}",
+            "VM '{}' (CID {}): its vsock device ended ({how}), so it is killed; the device said: {}",
             vm.name(),
             vm.cid(),
-            said.text()
+            one_line(&said.text())
         );
         vm.kill();
     }
@@ -387,7 +388,7 @@ impl Processes {
                 likely_cause(signal)
             );
         }
-        let said = self.stderr.text();
+        let said = one_line(&self.stderr.text());
         if !said.is_empty() {
             // crosvm tells also what goes well.
             let level = match death {
@@ -449,7 +450,7 @@ impl Processes {
             .collect();
         while let Err(e) = poll(&mut fds, self.timeout().as_ref()) {
             if e != rustix::io::Errno::INTR {
-                return Err(Error::io("wait for the VMM", e));
+                return Err(Error::io("cannot wait for the VMM", e));
             }
         }
         let polled = sources.iter().zip(&fds);

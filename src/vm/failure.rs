@@ -39,6 +39,16 @@ pub(super) fn likely_cause(signal: i32) -> &'static str {
     }
 }
 
+/// What a program said in several lines, as one.
+pub(super) fn one_line(said: &str) -> String {
+    let lines: Vec<_> = said
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
+        .collect();
+    lines.join(" | ")
+}
+
 /// What a client is told whose VM did not start.
 pub(super) fn start_failed(exit: Option<Exit>, said: String) -> Error {
     let exit = match exit {
@@ -57,4 +67,19 @@ pub(super) fn start_failed(exit: Option<Exit>, said: String) -> Error {
         Kind::Failure,
         format!("the VMM did not start the guest ({exit}); it said: {said}"),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_vmm_says_in_lines_is_told_in_one() {
+        let error = start_failed(Some(Exit::Code(1)), one_line("first\r\n\n  second\n"));
+        assert_eq!(
+            error.to_string(),
+            "the VMM did not start the guest (exit status 1); it said: first | second"
+        );
+        assert_eq!(one_line("\n"), "");
+    }
 }

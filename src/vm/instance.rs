@@ -40,6 +40,8 @@ pub struct Instance {
     reports: Arc<dyn Reports>,
     registry: Weak<Vms>,
     inner: Mutex<Inner>,
+    /// Held from a change of what the CPUs do until other programs can read it.
+    noting: Mutex<()>,
     /// Told at each change of the state.
     changed: Condvar,
 }
@@ -102,6 +104,7 @@ impl Instance {
             callbacks: Callbacks::default(),
             reports,
             registry,
+            noting: Mutex::default(),
             inner: Mutex::new(Inner {
                 state: State::NotStarted,
                 unstarted: Some(Box::new(unstarted)),
@@ -302,9 +305,17 @@ impl Instance {
     /// If the VM does not run or the VMM refuses.
     pub fn resume(&self) -> Result<(), Error> {
         let control = self.control("resume")?;
-        control.resume()?;
-        self.inner().wants_suspended = false;
+        let before = {
+            let mut inner = self.inner();
+            inner.wants_suspended = false;
+            inner.activity
+        };
+        // Before the VMM is asked: it may pause the guest again at once, and that must be the last
+        // word.
         self.set_activity(VmState::Running);
+        control
+            .resume()
+            .inspect_err(|_| self.set_activity(before))?;
         Ok(())
     }
 
@@ -330,6 +341,8 @@ impl Instance {
 
     /// Remembers what the guest's CPUs do, and tells other programs.
     fn set_activity(&self, activity: VmState) {
+        // Notes are written in the order of the changes.
+        let _order = self.noting.lock().unwrap_or_else(PoisonError::into_inner);
         {
             let mut inner = self.inner();
             if inner.activity == activity || !matches!(inner.state, State::Running(_)) {
