@@ -84,7 +84,8 @@ Environment:
                  (default: 60 with KVM, 300 without, for Microdroid; others: for ever)
   VIRTMGR_RAMDUMP_DIR  a directory in which memory dumps of crashed guests are kept
                  (not honoured with raised privileges)
-  VIRTMGR_LOG    error, warn, info (default), debug or trace: what is logged to standard error
+  VIRTMGR_LOG    off, error, warn, info (default), debug or trace: what is logged to standard
+                 error
 
 To try it:  vm run --help",
         version = env!("CARGO_PKG_VERSION"),

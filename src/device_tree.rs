@@ -68,7 +68,7 @@ fn build(
     if bytes.len() > MAX_LEN {
         return Err(Error::io(
             format!(
-                "make the guest's device-tree overlay, with {}",
+                "cannot make the guest's device-tree overlay, with {}",
                 reference.display()
             ),
             io::Error::other(format!(

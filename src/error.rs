@@ -108,6 +108,20 @@ impl Error {
         Self::new(Kind::Failure, "the manager is ending; start another one")
     }
 
+    /// Adds what can be done about it.
+    #[must_use]
+    pub fn with_remedy(mut self, remedy: &str) -> Self {
+        if self.what.is_empty() {
+            let source = self.source.take();
+            self.what = source
+                .as_deref()
+                .map(|e| host::chain(e))
+                .unwrap_or_default();
+        }
+        self.what = format!("{}; {remedy}", self.what);
+        self
+    }
+
     /// What the failure means for the client.
     #[must_use]
     pub fn kind(&self) -> Kind {

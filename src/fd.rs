@@ -76,7 +76,8 @@ pub(crate) fn stream(
 }
 
 fn check_access(field: &str, fd: &OwnedFd, access: OFlags) -> Result<(), Error> {
-    let flags = fcntl_getfl(fd).map_err(|e| Error::io(format!("flags of {field}"), e))?;
+    let flags =
+        fcntl_getfl(fd).map_err(|e| Error::io(format!("cannot read the flags of {field}"), e))?;
     let mode = flags & OFlags::ACCMODE;
     if !flags.contains(OFlags::PATH) && (mode == access || mode == OFlags::RDWR) {
         return Ok(());

@@ -51,6 +51,7 @@ pub fn run() -> ExitCode {
     };
     logger::install(profile::NAME, level, avf_rpc::library_log::suffix);
     signals::ignore_file_size_limit();
+    signals::reap_children();
     let success = |()| ExitCode::SUCCESS;
     args::parse(std::env::args_os())
         .map_err(start::Error::from)

@@ -31,7 +31,7 @@ pub fn check(requested: &Requested<'_>, host: &Host, is_vendor: bool) -> Result<
     for (field, fd) in files {
         let link = format!("/proc/self/fd/{}", fd.as_ref().as_raw_fd());
         let path = std::fs::read_link(&link)
-            .map_err(|e| Error::io(format!("{field}: find out what file it is"), e))?;
+            .map_err(|e| Error::io(format!("{field}: cannot find out what file it is"), e))?;
         check_path(&field, &path, host.root(), is_vendor)?;
     }
     Ok(())

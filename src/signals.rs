@@ -46,11 +46,10 @@ impl Signals {
     #[expect(unsafe_code, reason = "signal masks have no safe interface here")]
     pub fn block() -> io::Result<Self> {
         let mut set = MaybeUninit::uninit();
-        // SAFETY: sigemptyset initializes the set that it is given.
-        let mut set: libc::sigset_t = unsafe {
-            libc::sigemptyset(set.as_mut_ptr());
-            set.assume_init()
-        };
+        // SAFETY: it only writes to the set that it is given.
+        unsafe { libc::sigemptyset(set.as_mut_ptr()) };
+        // SAFETY: sigemptyset has just initialized it.
+        let mut set: libc::sigset_t = unsafe { set.assume_init() };
         for (signal, _) in ENDING
             .into_iter()
             .filter(|(signal, _)| !is_ignored(*signal))
@@ -114,10 +113,20 @@ pub fn ignore_file_size_limit() {
     ignore(libc::SIGXFSZ);
 }
 
-#[expect(unsafe_code, reason = "dispositions have no safe interface")]
+/// Has children that end wait to be reaped. A client that ignores SIGCHLD hands that on through exec,
+/// and the kernel would reap them itself and tell nobody.
+pub fn reap_children() {
+    dispose(libc::SIGCHLD, libc::SIG_DFL);
+}
+
 fn ignore(signal: i32) {
+    dispose(signal, libc::SIG_IGN);
+}
+
+#[expect(unsafe_code, reason = "dispositions have no safe interface")]
+fn dispose(signal: i32, action: libc::sighandler_t) {
     // SAFETY: no handler is installed, so nothing of this program runs in a signal's context.
-    unsafe { libc::signal(signal, libc::SIG_IGN) };
+    unsafe { libc::signal(signal, action) };
 }
 
 #[expect(unsafe_code, reason = "dispositions have no safe interface")]
@@ -127,4 +136,33 @@ fn is_ignored(signal: i32) -> bool {
     let failed = unsafe { libc::sigaction(signal, std::ptr::null(), action.as_mut_ptr()) };
     // SAFETY: a sigaction that has not failed has written the action.
     failed == 0 && unsafe { action.assume_init_ref() }.sa_sigaction == libc::SIG_IGN
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::Command;
+
+    /// Tells the test below that it runs in a process of its own.
+    const ALONE: &str = "VIRTMGR_TEST_SIGCHLD";
+
+    #[test]
+    fn a_child_can_be_reaped_under_a_client_that_ignores_sigchld() {
+        if std::env::var_os(ALONE).is_some() {
+            // As such a client leaves it.
+            ignore(libc::SIGCHLD);
+            assert!(Command::new("true").status().is_err(), "nothing to mend");
+            reap_children();
+            let status = Command::new("sh").args(["-c", "exit 7"]).status();
+            assert_eq!(status.unwrap().code(), Some(7));
+            return;
+        }
+        let name = "signals::tests::a_child_can_be_reaped_under_a_client_that_ignores_sigchld";
+        let status = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", name])
+            .env(ALONE, "1")
+            .status()
+            .unwrap();
+        assert!(status.success());
+    }
 }

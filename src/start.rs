@@ -45,7 +45,7 @@ pub enum Error {
     System {
         /// The step.
         what: &'static str,
-        /// The system's answer.
+        /// The system error.
         source: io::Error,
     },
     /// The RPC server could not be made, or its channel broke.

@@ -10,13 +10,14 @@ pub use payload::Platform;
 
 use crate::capabilities::Capabilities;
 use crate::error::{Cause, Error, Kind};
-use crate::fd::file as open;
+use crate::fd::{file as duplicate, regular};
 use avf_aidl::service::app_config::{CustomConfig, DebugLevel, Payload};
 use avf_aidl::service::{DiskImage, Partition, VirtualMachineAppConfig, VirtualMachineRawConfig};
 use debug_policy::DebugPolicy;
 use host::Host;
 use microdroid::{INSTANCE_PARTITION, STORAGE_PARTITION, VENDOR_PARTITION};
 use rsbinder::ParcelFileDescriptor;
+use rustix::fs::OFlags;
 use std::fs::File;
 
 /// The property with the digest by which the guest verifies the vendor's image.
@@ -177,10 +178,11 @@ fn os_name<'a>(
 }
 
 fn instance_disk(app: &VirtualMachineAppConfig) -> Result<DiskImage, Error> {
-    let image = required("instanceImage", app.instanceImage.as_ref())?;
+    let image = present("instanceImage", app.instanceImage.as_ref())?;
+    let image = duplicate("instanceImage", image)?;
     let mut partitions = vec![partition(INSTANCE_PARTITION, image, true)];
     if let Some(image) = &app.encryptedStorageImage {
-        let image = open("encryptedStorageImage", image)?;
+        let image = duplicate("encryptedStorageImage", image)?;
         partitions.push(partition(STORAGE_PARTITION, image, true));
     }
     let mut disk = disk(partitions);
@@ -205,9 +207,21 @@ fn partition(label: &str, image: File, writable: bool) -> Partition {
 }
 
 /// A field that a client must give.
+fn present<'a>(
+    field: &str,
+    fd: Option<&'a ParcelFileDescriptor>,
+) -> Result<&'a ParcelFileDescriptor, Error> {
+    fd.ok_or_else(|| invalid(format!("{field}: it is missing")))
+}
+
+/// A file that a client must give.
 fn required(field: &str, fd: Option<&ParcelFileDescriptor>) -> Result<File, Error> {
-    let fd = fd.ok_or_else(|| invalid(format!("{field}: it is missing")))?;
-    open(field, fd)
+    open(field, present(field, fd)?)
+}
+
+/// A file to be read. Anything but a regular file could keep its reader waiting.
+fn open(field: &str, fd: &ParcelFileDescriptor) -> Result<File, Error> {
+    regular(field, fd, OFlags::RDONLY)
 }
 
 fn invalid(what: String) -> Error {

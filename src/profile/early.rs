@@ -72,7 +72,7 @@ impl Profile for Early {
         if !self
             .client
             .is_alive()
-            .map_err(|e| Error::io("ask whether the client lives", e))?
+            .map_err(|e| Error::io("cannot ask whether the client lives", e))?
         {
             return Err(Error::failed(
                 "this early VM cannot be created",

@@ -22,7 +22,6 @@ use debug_policy::DebugPolicy;
 use host::{Host, Hypervisor};
 use rsbinder::{BinderResult, Interface, ParcelFileDescriptor, SIBinder, Strong};
 use std::sync::Arc;
-use vmm::crosvm::Platform;
 use vmm::find::{self, Finder};
 
 /// The service of one client.
@@ -40,7 +39,7 @@ impl VirtualizationService {
     #[must_use]
     pub fn new(host: Host, settings: Settings, client: Client) -> Self {
         Self {
-            finder: Finder::new(vmm_settings(&host)),
+            finder: Finder::new(find::Settings::of_host(&host)),
             profile: Arc::new(Chosen::new(host.clone(), client)),
             host,
             settings,
@@ -155,24 +154,6 @@ fn creation<'a>(requested: &Requested<'a>, created: &BinderResult<Arc<Instance>>
 
 /// The socket of Android's crash collector.
 const COLLECTOR: &str = "/dev/socket/tombstoned_crash";
-/// The property that names another crosvm than that of the virtualization APEX.
-const CROSVM_PROPERTY: &str = "hypervisor.virtualizationmanager.crosvm_path";
-
-/// Where this host has its VMM.
-fn vmm_settings(host: &Host) -> find::Settings {
-    let named = host.property(CROSVM_PROPERTY).map(|path| host.path(&path));
-    find::Settings {
-        platform: if host.is_android() {
-            Platform::Android
-        } else {
-            Platform::Linux
-        },
-        shipped: named
-            .into_iter()
-            .chain([host.path(find::SHIPPED)])
-            .collect(),
-    }
-}
 
 impl Interface for VirtualizationService {}
 

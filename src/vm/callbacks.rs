@@ -98,7 +98,8 @@ impl Callbacks {
         if self.errors.fetch_add(1, Ordering::Relaxed) >= MAX_ERRORS {
             return;
         }
-        log::warn!(
+        // The clients are told, and tell it in their own words.
+        log::info!(
             "VM {cid} reports error {}: {}",
             code.0,
             message.escape_debug()

@@ -43,7 +43,7 @@ impl ControlSocket {
         };
         listen().map_err(|e: io::Error| {
             Error::io(
-                format!("listen on {}/{CONTROL}", directory.path().display()),
+                format!("cannot listen on {}/{CONTROL}", directory.path().display()),
                 e,
             )
         })

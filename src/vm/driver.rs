@@ -4,10 +4,11 @@
 //!
 //! The kernel kills the processes when this thread ends, however it ends.
 
-use crate::error::{Error, Kind};
+use crate::error::Error;
 use crate::reports;
 use crate::vm::control_socket::Controller;
 use crate::vm::death::death_reason;
+use crate::vm::failure::{likely_cause, one_line, signal_word, start_failed, stopped, too_late};
 use crate::vm::metrics::Metrics;
 use crate::vm::output::{Head, Tail, drain};
 use crate::vm::prepare::{Streams, Unstarted};
@@ -28,6 +29,11 @@ use vmm::{Control, Event, Prepared};
 
 /// Bytes of a VMM's own output that are kept for errors.
 const STDERR_TAIL: usize = 16 << 10;
+
+/// How long a VMM may take to start its guest before the log says that it does not.
+const ANSWER: Duration = Duration::from_secs(5);
+/// How long it may take at all: memory in huge pages and slow disks need their time.
+const START: Duration = Duration::from_secs(300);
 
 /// What the programs of one guest may do: a handful of connections, calls that are no longer than an
 /// error message could be, no descriptors.
@@ -52,13 +58,15 @@ pub(super) fn drive(
         streams,
         control,
         options,
+        waits_for_debugger,
         context,
     } = unstarted;
     let directory = &context.directory;
     let reports = Arc::clone(&options.reports);
     let run = || {
         let controller = control.serve((options.roots.control)(vm))?;
-        let processes = Processes::spawn(vm, prepared, vsock, streams, options, directory)?;
+        let mut processes = Processes::spawn(vm, prepared, vsock, streams, options, directory)?;
+        processes.waits_for_debugger = waits_for_debugger;
         Ok((processes, controller))
     };
     let (end, controller) = match run() {
@@ -124,8 +132,12 @@ struct Processes {
     stderr: Tail,
     options: RunOptions,
     executed: Instant,
-    /// When the guest must have reported that its payload has started.
-    deadline: Option<Instant>,
+    /// What must have happened at a time.
+    deadline: Option<(Instant, Late)>,
+    /// Whether the VMM was killed because it did not start the guest in time.
+    too_late: bool,
+    /// Whether the guest starts only when someone connects a debugger.
+    waits_for_debugger: bool,
     ending: Option<Ending>,
     ready: bool,
 }
@@ -149,7 +161,7 @@ impl Processes {
                 or_warned(directory, &device, directory.note_process(device.pid()));
                 let prefix = directory
                     .socket(vm_directory::VSOCK)
-                    .map_err(|e| Error::io("address the vsock", e))?;
+                    .map_err(|e| Error::io("cannot address the vsock", e))?;
                 let guest = GuestServer::on_hybrid_vsock(server, &prefix, cid, device.pid())?;
                 (Some(device), guest)
             }
@@ -179,7 +191,11 @@ impl Processes {
             stderr: Tail::new(STDERR_TAIL),
             options,
             executed: Instant::now(),
-            deadline: None,
+            deadline: Instant::now()
+                .checked_add(ANSWER)
+                .map(|at| (at, Late::Answer)),
+            too_late: false,
+            waits_for_debugger: false,
             ending: None,
             ready: false,
         })
@@ -222,15 +238,39 @@ impl Processes {
                     closed.push(source);
                 }
             }
-            if self
-                .deadline
-                .is_some_and(|deadline| deadline <= Instant::now())
+            if let Some((at, late)) = self.deadline
+                && at <= Instant::now()
             {
-                self.deadline = None;
-                vm.hang_up();
+                self.deadline = self.late(late, vm);
             }
         }
         self.end(vm, started)
+    }
+
+    /// Something has not happened in time; what must happen next.
+    fn late(&mut self, late: Late, vm: &Instance) -> Option<(Instant, Late)> {
+        let who = format!("VM '{}' (CID {})", vm.name(), vm.cid());
+        let vmm = self.vmm.pid();
+        match late {
+            Late::Answer => {
+                log::warn!(
+                    "{who}: its VMM, process {vmm}, has not started the guest within {} s; waiting on",
+                    ANSWER.as_secs()
+                );
+                let at = self.executed.checked_add(START)?;
+                return (!self.waits_for_debugger).then_some((at, Late::Start));
+            }
+            Late::Start => {
+                log::error!(
+                    "{who}: its VMM, process {vmm}, has not started the guest within {} s; killing it",
+                    START.as_secs()
+                );
+                self.too_late = true;
+                vm.kill();
+            }
+            Late::Boot => vm.hang_up(),
+        }
+        None
     }
 
     /// The vsock device ends by itself when the VMM closes its end, as a VMM does that exits. If it
@@ -249,11 +289,12 @@ impl Processes {
         }
         let mut said = Tail::new(STDERR_TAIL);
         drain(device.stderr(), |bytes| said.push(bytes));
+        let how = exit.map_or_else(|e| chain(&e), |ended| ended.exit.to_string());
         log::error!(
-            "VM '{}' (CID {}): its vsock device ended ({exit:?}), so it is killed; the device said: {}",
+            "VM '{}' (CID {}): its vsock device ended ({how}), so it is killed; the device said: {}",
             vm.name(),
             vm.cid(),
-            said.text()
+            one_line(&said.text())
         );
         vm.kill();
     }
@@ -273,7 +314,8 @@ impl Processes {
                     self.deadline = self
                         .options
                         .boot_timeout
-                        .and_then(|time| Instant::now().checked_add(time));
+                        .and_then(|time| Instant::now().checked_add(time))
+                        .map(|at| (at, Late::Boot));
                     vm.running();
                     let _ = started.try_send(Ok(()));
                 }
@@ -281,18 +323,22 @@ impl Processes {
                 Event::Ending(ending) => {
                     self.ending.get_or_insert(ending);
                 }
-                Event::DiskFault(fault) => log::warn!(
-                    "VM '{}' (CID {}): {fault}; the guest is paused: {}, then run `vm resume {}`",
-                    vm.name(),
-                    vm.cid(),
-                    if fault.is_full {
-                        "make room for the disk's file"
-                    } else {
-                        "mend the disk"
-                    },
-                    vm.cid()
-                ),
-                Event::Paused | Event::Resumed => {}
+                Event::DiskFault(fault) => {
+                    vm.disk_failed();
+                    log::warn!(
+                        "VM '{}' (CID {}): {fault}; the guest is paused: {}, then run `vm resume {}`",
+                        vm.name(),
+                        vm.cid(),
+                        if fault.is_full {
+                            "make room for the disk's file"
+                        } else {
+                            "mend the disk"
+                        },
+                        vm.cid()
+                    );
+                }
+                Event::Paused => vm.paused(),
+                Event::Resumed => vm.resumed(),
                 Event::Closed => open = false,
             }
         }
@@ -333,7 +379,16 @@ impl Processes {
         if let Some(metrics) = &metrics {
             log::info!("{who}: {metrics}");
         }
-        let said = self.stderr.text();
+        if let Some(Exit::Signal(signal)) = exit
+            && !vm.is_unwanted()
+        {
+            log::warn!(
+                "{who}: the VMM was killed by {}{}",
+                signal_word(signal),
+                likely_cause(signal)
+            );
+        }
+        let said = one_line(&self.stderr.text());
         if !said.is_empty() {
             // crosvm tells also what goes well.
             let level = match death {
@@ -343,7 +398,9 @@ impl Processes {
             log::log!(level, "{who}: the VMM said: {said}");
         }
         let error = (!self.ready).then(|| {
-            if vm.is_unwanted() {
+            if self.too_late {
+                too_late(START)
+            } else if vm.is_unwanted() {
                 stopped()
             } else {
                 start_failed(exit, said)
@@ -364,7 +421,7 @@ impl Processes {
 
     /// How long to wait: until the guest is late, or for ever.
     fn timeout(&self) -> Option<Timespec> {
-        let left = self.deadline?.saturating_duration_since(Instant::now());
+        let left = self.deadline?.0.saturating_duration_since(Instant::now());
         // Rounded up, so that it is past the deadline and not just before it.
         Timespec::try_from(left + Duration::from_millis(1)).ok()
     }
@@ -393,7 +450,7 @@ impl Processes {
             .collect();
         while let Err(e) = poll(&mut fds, self.timeout().as_ref()) {
             if e != rustix::io::Errno::INTR {
-                return Err(Error::io("wait for the VMM", e));
+                return Err(Error::io("cannot wait for the VMM", e));
             }
         }
         let polled = sources.iter().zip(&fds);
@@ -402,6 +459,17 @@ impl Processes {
             .map(|((source, _), _)| *source)
             .collect())
     }
+}
+
+/// What is late.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Late {
+    /// The VMM has not started the guest in the usual time.
+    Answer,
+    /// The VMM has not started the guest at all.
+    Start,
+    /// The guest has not reported that its payload has started.
+    Boot,
 }
 
 /// What a VM's thread waits for.
@@ -423,32 +491,6 @@ enum Source {
     Controller,
     /// The guest writes to the log of this index.
     Log(usize),
-}
-
-/// The VM was stopped while it started.
-pub(super) fn stopped() -> Error {
-    Error::new(
-        Kind::Failure,
-        "the VM was stopped while it was being started",
-    )
-}
-
-/// What a client is told whose VM did not start.
-fn start_failed(exit: Option<Exit>, said: String) -> Error {
-    let exit = match exit {
-        Some(Exit::Code(code)) => format!("exit status {code}"),
-        Some(Exit::Signal(signal)) => format!("killed by signal {signal}"),
-        None => "it could not be waited for".into(),
-    };
-    let said = if said.is_empty() {
-        "(nothing)".into()
-    } else {
-        said
-    };
-    Error::new(
-        Kind::Failure,
-        format!("the VMM did not start the guest ({exit}); it said: {said}"),
-    )
 }
 
 /// A process that is not noted cannot be ended by a later manager, but the kernel ends it anyway.

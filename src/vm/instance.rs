@@ -3,6 +3,7 @@
 
 use crate::error::Error;
 use crate::reports::Reports;
+use crate::vm::failure::stopped;
 use crate::vm::plan::Draft;
 use crate::vm::prepare::{Unstarted, prepare};
 use crate::vm::vsock::{self, Route};
@@ -13,7 +14,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak, mpsc};
 use std::time::{Duration, Instant};
-use vm_directory::Line;
+use vm_directory::{Line, VmState};
 use vmm::child::Killer;
 use vmm::death::Death;
 use vmm::{Control, Vmm};
@@ -39,6 +40,8 @@ pub struct Instance {
     reports: Arc<dyn Reports>,
     registry: Weak<Vms>,
     inner: Mutex<Inner>,
+    /// Held from a change of what the CPUs do until other programs can read it.
+    noting: Mutex<()>,
     /// Told at each change of the state.
     changed: Condvar,
 }
@@ -57,6 +60,10 @@ struct Inner {
     listing: Option<Arc<dyn Listing>>,
     /// When the VMM was started.
     executed: Option<Instant>,
+    /// What the guest's CPUs do.
+    activity: VmState,
+    /// Whether someone wants them stopped.
+    wants_suspended: bool,
 }
 
 struct Running {
@@ -97,6 +104,7 @@ impl Instance {
             callbacks: Callbacks::default(),
             reports,
             registry,
+            noting: Mutex::default(),
             inner: Mutex::new(Inner {
                 state: State::NotStarted,
                 unstarted: Some(Box::new(unstarted)),
@@ -105,6 +113,8 @@ impl Instance {
                 finished: false,
                 listing,
                 executed: None,
+                activity: VmState::Running,
+                wants_suspended: false,
             }),
             changed: Condvar::new(),
         })
@@ -132,7 +142,7 @@ impl Instance {
         &self.directory
     }
 
-    /// Who is told what happens.
+    /// The callbacks of clients.
     #[must_use]
     pub fn callbacks(&self) -> &Callbacks {
         &self.callbacks
@@ -169,7 +179,7 @@ impl Instance {
             return Err(e);
         }
         // The driver always answers; if it panicked, the sender is gone.
-        receiver.recv().unwrap_or(Err(driver::stopped()))
+        receiver.recv().unwrap_or(Err(stopped()))
     }
 
     /// Kills the VM and waits until everything of it is gone.
@@ -232,12 +242,9 @@ impl Instance {
     /// Connects to `port` in the guest.
     ///
     /// # Errors
-    /// If the VM does not run, the port is not one that clients may use, or nothing listens there.
+    /// If the guest does not run, the port is not one that clients may use, or nothing listens there.
     pub fn connect_vsock(&self, port: i32) -> Result<OwnedFd, Error> {
-        let state = self.inner().state;
-        if !matches!(state, State::Running(_)) {
-            return Err(Error::state(state.word(), "connectVsock", "running"));
-        }
+        self.check_runs("connectVsock")?;
         let allowed = u32::try_from(port)
             .ok()
             .filter(|port| *port >= FIRST_PORT || TRUSTY_PORTS.contains(port))
@@ -246,7 +253,26 @@ impl Instance {
                     "port {port}: it must be {FIRST_PORT} or more, or one of Trusty's, 2 to 20"
                 ))
             })?;
-        vsock::connect(&self.route, self.cid, allowed)
+        let connected = vsock::connect(&self.route, self.cid, allowed);
+        // A guest that has ended or was suspended meanwhile is the better reason. And only a VM that
+        // still lives has had its CID all the time: the connection may be to another guest's port.
+        self.check_runs("connectVsock")?;
+        connected
+    }
+
+    /// Whether the guest's CPUs run, for a call that needs them.
+    fn check_runs(&self, call: &str) -> Result<(), Error> {
+        let inner = self.inner();
+        let is = match (inner.state, inner.activity) {
+            (State::Running(_), VmState::Running) => return Ok(()),
+            (State::Running(_), stopped) => stopped.to_string(),
+            (state, _) => state.word().to_owned(),
+        };
+        let error = Error::state(&is, call, "running");
+        Err(match inner.state {
+            State::Running(_) => error.with_remedy("resume it first"),
+            _ => error,
+        })
     }
 
     fn control(&self, call: &'static str) -> Result<Arc<dyn Control>, Error> {
@@ -262,7 +288,15 @@ impl Instance {
     /// # Errors
     /// If the VM does not run or the VMM refuses.
     pub fn suspend(&self) -> Result<(), Error> {
-        Ok(self.control("suspend")?.suspend()?)
+        let control = self.control("suspend")?;
+        self.inner().wants_suspended = true;
+        let done = control.suspend();
+        // A VMM that was slow to answer may have done it all the same.
+        if done.is_ok() || self.inner().activity == VmState::Suspended {
+            self.set_activity(VmState::Suspended);
+            return Ok(());
+        }
+        done.map_err(|e| Error::from(e).with_remedy("`vm list` shows it once it is suspended"))
     }
 
     /// Lets the guest's CPUs run again.
@@ -270,7 +304,57 @@ impl Instance {
     /// # Errors
     /// If the VM does not run or the VMM refuses.
     pub fn resume(&self) -> Result<(), Error> {
-        Ok(self.control("resume")?.resume()?)
+        let control = self.control("resume")?;
+        let before = {
+            let mut inner = self.inner();
+            inner.wants_suspended = false;
+            inner.activity
+        };
+        // Before the VMM is asked: it may pause the guest again at once, and that must be the last
+        // word.
+        self.set_activity(VmState::Running);
+        control
+            .resume()
+            .inspect_err(|_| self.set_activity(before))?;
+        Ok(())
+    }
+
+    /// The VMM says that a disk failed, for which it will stop the guest's CPUs.
+    pub(super) fn disk_failed(&self) {
+        self.inner().wants_suspended = false;
+    }
+
+    /// The VMM says that it has stopped the guest's CPUs.
+    pub(super) fn paused(&self) {
+        let activity = if self.inner().wants_suspended {
+            VmState::Suspended
+        } else {
+            VmState::Paused
+        };
+        self.set_activity(activity);
+    }
+
+    /// The VMM says that the guest's CPUs run.
+    pub(super) fn resumed(&self) {
+        self.set_activity(VmState::Running);
+    }
+
+    /// Remembers what the guest's CPUs do, and tells other programs.
+    fn set_activity(&self, activity: VmState) {
+        // Notes are written in the order of the changes.
+        let _order = self.noting.lock().unwrap_or_else(PoisonError::into_inner);
+        {
+            let mut inner = self.inner();
+            if inner.activity == activity || !matches!(inner.state, State::Running(_)) {
+                return;
+            }
+            inner.activity = activity;
+        }
+        log::info!("VM '{}' (CID {}) is {activity}", self.name, self.cid);
+        if let Err(e) = directory::note_in(&self.directory, &Line::State(activity)) {
+            let place = self.directory.display();
+            log::warn!("cannot note in {place} that the VM is {activity}: {e}");
+        }
     }
 
     /// How much of the guest's memory the host has taken back, in bytes.

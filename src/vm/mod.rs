@@ -6,6 +6,7 @@ mod control_socket;
 mod death;
 pub mod directory;
 mod driver;
+mod failure;
 mod instance;
 mod metrics;
 mod output;
@@ -62,7 +63,7 @@ pub struct RunOptions {
     pub boot_timeout: Option<Duration>,
     /// Where a dump of the guest's memory goes; the guest writes none if absent.
     pub ramdump: Option<Destination>,
-    /// Who is told of the boot and the end.
+    /// Receives the boot and the end of the VM.
     pub reports: Arc<dyn Reports>,
     /// The binder objects that a VM offers.
     pub roots: Roots,

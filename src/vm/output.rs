@@ -159,7 +159,8 @@ impl LineLog {
                 // A guest must not write control sequences to someone's terminal.
                 let text = String::from_utf8_lossy(line);
                 let text: String = text.trim_end().chars().map(printable).collect();
-                log::info!("{name}: {text}");
+                // Only for those who ask for it: a guest may have much to say.
+                log::debug!("{name}: {text}");
             }
             line.clear();
         };

@@ -22,6 +22,8 @@ pub(super) struct Unstarted {
     pub(super) streams: Streams,
     pub(super) control: ControlSocket,
     pub(super) options: RunOptions,
+    /// Whether the guest starts only when someone connects a debugger.
+    pub(super) waits_for_debugger: bool,
     pub(super) context: Context,
 }
 
@@ -72,6 +74,7 @@ pub(super) fn prepare(
         }
     };
     let equipment = std::mem::take(&mut context.equipment);
+    let waits_for_debugger = machine.gdb_port.is_some();
     let plan = Plan {
         name: context.name.clone(),
         directory: context.directory.path().to_owned(),
@@ -100,6 +103,7 @@ pub(super) fn prepare(
             },
             control,
             options,
+            waits_for_debugger,
             context,
         },
         route,
@@ -108,7 +112,9 @@ pub(super) fn prepare(
 
 /// A pipe whose read end does not block.
 fn pipe() -> Result<(OwnedFd, OwnedFd), Error> {
-    let (read, write) = pipe_with(PipeFlags::CLOEXEC).map_err(|e| Error::io("make a pipe", e))?;
-    rustix::io::ioctl_fionbio(&read, true).map_err(|e| Error::io("make a pipe non-blocking", e))?;
+    let (read, write) =
+        pipe_with(PipeFlags::CLOEXEC).map_err(|e| Error::io("cannot make a pipe", e))?;
+    rustix::io::ioctl_fionbio(&read, true)
+        .map_err(|e| Error::io("cannot make a pipe non-blocking", e))?;
     Ok((read, write))
 }

@@ -32,19 +32,24 @@ const TOMBSTONE: u8 = 1;
 /// # Errors
 /// If the collector is there, but does not take the report.
 pub(super) fn hand_on(socket: &Path, report: &mut File) -> io::Result<bool> {
+    hand_on_within(TIMEOUT, socket, report)
+}
+
+fn hand_on_within(timeout: Duration, socket: &Path, report: &mut File) -> io::Result<bool> {
     let collector = rustix::net::socket_with(
         AddressFamily::UNIX,
         SocketType::SEQPACKET,
         SocketFlags::CLOEXEC,
         None,
     )?;
+    // First, for to connect waits as well: for room in the collector's queue.
+    for direction in [Timeout::Recv, Timeout::Send] {
+        set_socket_timeout(&collector, direction, Some(timeout))?;
+    }
     match rustix::net::connect(&collector, &SocketAddrUnix::new(socket)?) {
         Ok(()) => {}
         Err(Errno::NOENT | Errno::CONNREFUSED) => return Ok(false),
         Err(e) => return Err(e.into()),
-    }
-    for direction in [Timeout::Recv, Timeout::Send] {
-        set_socket_timeout(&collector, direction, Some(TIMEOUT))?;
     }
     let pid = rustix::process::getpid().as_raw_nonzero().get();
     send(&collector, REQUEST, TOMBSTONE, pid)?;
@@ -120,6 +125,31 @@ mod tests {
         .unwrap();
         take(&mut packets[12..]);
         packets
+    }
+
+    #[test]
+    fn a_collector_that_accepts_nobody_is_not_waited_for() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("tombstoned_crash");
+        let address = SocketAddrUnix::new(&path).unwrap();
+        let socket = |flags| {
+            rustix::net::socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)
+                .unwrap()
+        };
+        let listener = socket(SocketFlags::empty());
+        rustix::net::bind(&listener, &address).unwrap();
+        rustix::net::listen(&listener, 0).unwrap();
+        let mut queue = Vec::new();
+        loop {
+            let client = socket(SocketFlags::NONBLOCK);
+            match rustix::net::connect(&client, &address) {
+                Ok(()) => queue.push(client),
+                Err(e) => break assert_eq!(e, Errno::AGAIN),
+            }
+        }
+        let mut report = tempfile::tempfile().unwrap();
+        let error = hand_on_within(Duration::from_millis(50), &path, &mut report).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
     }
 
     #[test]

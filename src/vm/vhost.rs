@@ -7,9 +7,9 @@
 
 use crate::error::{Error, Kind};
 use avf_rpc::vsock::Port;
+use cid::kernel::DEVICE;
 use std::io::ErrorKind;
 use std::os::fd::OwnedFd;
-use vhost_cid::DEVICE;
 
 /// A guest's place on the kernel's vsock.
 #[derive(Debug)]
@@ -26,12 +26,12 @@ pub struct KernelVsock {
 /// [`Kind::Taken`] if another program has one of them, or if the kernel refuses for another
 /// reason.
 pub fn reserve(cid: u32) -> Result<Option<KernelVsock>, Error> {
-    match vhost_cid::reserve(cid) {
+    match cid::kernel::reserve(cid) {
         Ok(device) => {
             let port = Port::take(cid)?;
             Ok(Some(KernelVsock { device, port }))
         }
-        Err(vhost_cid::Error::NoDevice(e)) => {
+        Err(cid::kernel::Error::NoDevice(e)) => {
             let hint = match e.kind() {
                 ErrorKind::NotFound => "",
                 _ => " (its owner can allow it to this user)",
@@ -39,14 +39,14 @@ pub fn reserve(cid: u32) -> Result<Option<KernelVsock>, Error> {
             log::debug!("{DEVICE}: {e}{hint}; the VM gets a vsock device in a process of its own");
             Ok(None)
         }
-        Err(vhost_cid::Error::Taken(cid)) => Err(Error::new(
+        Err(cid::kernel::Error::Taken(cid)) => Err(Error::new(
             Kind::Taken,
             format!(
                 "CID {cid} is taken: a VM that another program started has it; end that VM, or \
                  declare another CID"
             ),
         )),
-        Err(vhost_cid::Error::Refused { cid, source }) => Err(Error::io(
+        Err(cid::kernel::Error::Refused { cid, source }) => Err(Error::io(
             format!("cannot reserve CID {cid} with {DEVICE}"),
             source,
         )),

@@ -52,13 +52,13 @@ pub(super) fn prepare(
                 SocketFlags::CLOEXEC,
                 None,
             )
-            .map_err(|e| Error::io("make the vsock device's socket", e))?;
+            .map_err(|e| Error::io("cannot make the vsock device's socket", e))?;
             let listener = directory
                 .socket(VSOCK)
                 .and_then(UnixListener::bind)
                 .map_err(|e| {
                     Error::io(
-                        format!("listen on {}/{VSOCK}", directory.path().display()),
+                        format!("cannot listen on {}/{VSOCK}", directory.path().display()),
                         e,
                     )
                 })?;
@@ -133,7 +133,7 @@ impl UserDevice {
 fn open(directory: &VmDirectory) -> Result<OwnedFd, Error> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     rustix::fs::openat(directory.fd(), ".", flags, Mode::empty())
-        .map_err(|e| Error::io(format!("open {}", directory.path().display()), e))
+        .map_err(|e| Error::io(format!("cannot open {}", directory.path().display()), e))
 }
 
 /// Connects to `port` in the guest.

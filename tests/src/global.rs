@@ -111,6 +111,14 @@ impl Daemon {
         (self.process, self.told) = start(host, way);
     }
 
+    /// Sends a signal to the service.
+    ///
+    /// # Panics
+    /// If it has ended.
+    pub fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.process.0), signal).unwrap();
+    }
+
     /// Asks the service to end, and waits for that.
     ///
     /// # Panics

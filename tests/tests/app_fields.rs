@@ -296,7 +296,7 @@ fn what_an_apk_says_is_checked() {
         refused(
             "missing.json",
             FAILED,
-            &["apex-info-list.xml", "the list of APEXes is not one"],
+            &["apex-info-list.xml", "cannot read the list of APEXes"],
         );
     });
 }

@@ -180,6 +180,9 @@ fn vms_are_had_without_a_service_that_was_stopped() {
 fn a_user_without_permission() {
     each_way("a_user_without_permission", |host, way| {
         let daemon = Daemon::start(host, way);
+        fs::create_dir_all(host.root.join("etc/avf")).unwrap();
+        let file = host.root.join("etc/avf/permissions.json");
+        fs::write(&file, r#"{ "manage": ["kvm"], "custom": ["kvm"] }"#).unwrap();
         let manager = of_user(host, false);
         let (code, message) = refusal(
             &manager,
@@ -192,9 +195,11 @@ fn a_user_without_permission() {
         let status = manager.service().allocateInstanceId().unwrap_err();
         assert_eq!(status.exception_code(), ExceptionCode::Security);
         // Another group, by the file.
-        fs::create_dir_all(host.root.join("etc/avf")).unwrap();
-        let file = host.root.join("etc/avf/permissions.json");
-        fs::write(&file, format!(r#"{{ "manage": ["{USER}"] }}"#)).unwrap();
+        fs::write(
+            &file,
+            format!(r#"{{ "manage": ["{USER}"], "custom": ["kvm"] }}"#),
+        )
+        .unwrap();
         // A raw config takes one more permission.
         let (code, message) = refusal(
             &manager,

@@ -66,8 +66,11 @@ pub fn serve_until(
         {
             return Ok(End::Stopped);
         }
-        let Some(fd) = receive(socket.as_fd(), &dropped)? else {
-            return Ok(End::HungUp);
+        let fd = match receive(socket.as_fd(), &dropped)? {
+            Received::Connection(fd) => fd,
+            // The next wait looks at `stop` again.
+            Received::Rubbish => continue,
+            Received::End => return Ok(End::HungUp),
         };
         match prepare(&fd).and_then(|()| {
             UnixTransport::from_owned_fd(fd)
@@ -94,8 +97,18 @@ fn is_stopped(socket: BorrowedFd<'_>, stop: BorrowedFd<'_>) -> Result<bool, Erro
     }
 }
 
-/// The next connection, or `None` at the end of the channel.
-fn receive(socket: BorrowedFd<'_>, dropped: &LogLimit) -> Result<Option<OwnedFd>, Error> {
+/// What a message on the bootstrap socket was.
+enum Received {
+    /// A connection.
+    Connection(OwnedFd),
+    /// Not exactly one descriptor; logged and dropped.
+    Rubbish,
+    /// The end of the channel.
+    End,
+}
+
+/// Receives one message.
+fn receive(socket: BorrowedFd<'_>, dropped: &LogLimit) -> Result<Received, Error> {
     loop {
         let mut bytes = [0u8; MAX_BYTES];
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FDS))];
@@ -109,7 +122,7 @@ fn receive(socket: BorrowedFd<'_>, dropped: &LogLimit) -> Result<Option<OwnedFd>
             Ok(got) => got,
             Err(rustix::io::Errno::INTR) => continue,
             // The client died with bytes of ours unread: the same as its closing.
-            Err(rustix::io::Errno::CONNRESET) => return Ok(None),
+            Err(rustix::io::Errno::CONNRESET) => return Ok(Received::End),
             Err(e) => return Err(Error::io("cannot read the bootstrap socket", e)),
         };
         let mut fds: Vec<OwnedFd> = control
@@ -121,20 +134,23 @@ fn receive(socket: BorrowedFd<'_>, dropped: &LogLimit) -> Result<Option<OwnedFd>
             .flatten()
             .collect();
         if got.bytes == 0 && fds.is_empty() {
-            return Ok(None);
+            return Ok(Received::End);
         }
-        match (
+        return match (
             fds.pop(),
             fds.is_empty(),
             got.flags.contains(ReturnFlags::CTRUNC),
         ) {
-            (Some(fd), true, false) => return Ok(Some(fd)),
-            (fd, _, truncated) => dropped.warn(format_args!(
-                "bootstrap: message dropped: it must carry exactly one descriptor, not {}{}",
-                fds.len() + usize::from(fd.is_some()),
-                if truncated { " or more" } else { "" }
-            )),
-        }
+            (Some(fd), true, false) => Ok(Received::Connection(fd)),
+            (fd, _, truncated) => {
+                dropped.warn(format_args!(
+                    "bootstrap: message dropped: it must carry exactly one descriptor, not {}{}",
+                    fds.len() + usize::from(fd.is_some()),
+                    if truncated { " or more" } else { "" }
+                ));
+                Ok(Received::Rubbish)
+            }
+        };
     }
 }
 
@@ -182,7 +198,7 @@ pub fn connect(socket: &OwnedFd, timeout: Duration) -> Result<RpcSession, Error>
 }
 
 /// A client bounds each wait, but not a handshake as a whole: a manager that sends one byte after the
-/// other is not worth a thread forevery connection.
+/// other is not worth a thread for every connection.
 struct NoDeadlineThread;
 
 impl Observer for NoDeadlineThread {

@@ -71,14 +71,17 @@ pub fn explain_status(status: &rsbinder::Status) -> String {
     match status.exception_code() {
         ExceptionCode::TransactionFailed => explain(status.transaction_error()),
         ExceptionCode::ServiceSpecific => {
-            format!("the service's error {}", status.service_specific_error())
+            format!(
+                "the service refused it (error {})",
+                status.service_specific_error()
+            )
         }
         ExceptionCode::Security => "permission denied".into(),
         ExceptionCode::IllegalArgument => "an argument is not valid".into(),
         ExceptionCode::NullPointer => "a value that the interface demands is missing".into(),
         ExceptionCode::IllegalState => "it is not possible in the present state".into(),
         ExceptionCode::UnsupportedOperation => "it is not supported".into(),
-        other => format!("binder exception {}", other as i32),
+        other => format!("the call was refused (exception {})", other as i32),
     }
 }
 
@@ -102,6 +105,6 @@ pub fn explain(status: rsbinder::StatusCode) -> String {
         StatusCode::InvalidOperation => "the operation is not possible now".into(),
         StatusCode::FailedTransaction => "the call failed".into(),
         StatusCode::Errno(errno) => io::Error::from_raw_os_error(errno.abs()).to_string(),
-        other => format!("RPC binder status {}", i32::from(other)),
+        other => format!("the call failed (status {})", i32::from(other)),
     }
 }

@@ -15,6 +15,7 @@ use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 use vsock::{VMADDR_CID_ANY, VsockAddr, VsockListener, VsockStream};
 
 /// A reserved vsock port of the host. It is bound, so other programs find it in use, but nobody is
@@ -185,13 +186,18 @@ pub fn hybrid_path(prefix: &Path, port: u32) -> PathBuf {
 /// # Errors
 /// If nothing listens there, or the guest is gone.
 pub fn connect_vsock(cid: u32, port: u32) -> Result<VsockStream, Error> {
-    VsockStream::connect(&VsockAddr::new(cid, port)).map_err(|e| {
-        Error::io(
+    VsockStream::connect(&VsockAddr::new(cid, port)).map_err(|e| match e.kind() {
+        // The guest's answer where nothing listens.
+        io::ErrorKind::ConnectionReset => Error::Refused { port },
+        _ => Error::io(
             format!("cannot connect to vsock port {port} of CID {cid}"),
             e,
-        )
+        ),
     })
 }
+
+/// How long a guest may take to answer a connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Connects to `port` of a guest through its user-space vsock device, which listens at `prefix`.
 ///
@@ -206,11 +212,21 @@ pub fn connect_hybrid(prefix: &Path, port: u32) -> Result<UnixStream, Error> {
     (&stream)
         .write_all(format!("CONNECT {port}\n").as_bytes())
         .map_err(|e| Error::io(what(), e))?;
+    // A guest that hangs does not answer.
+    stream
+        .set_read_timeout(Some(CONNECT_TIMEOUT))
+        .map_err(|e| Error::io(what(), e))?;
     // One byte at a time: a byte after the line already belongs to the connection.
     let mut line = Vec::new();
     let mut one = BufReader::with_capacity(1, &stream);
     loop {
-        let chunk = one.fill_buf().map_err(|e| Error::io(what(), e))?;
+        let chunk = one.fill_buf().map_err(|e| match e.kind() {
+            io::ErrorKind::WouldBlock => Error::io(
+                format!("cannot connect to port {port}"),
+                io::Error::new(io::ErrorKind::TimedOut, "the guest does not answer"),
+            ),
+            _ => Error::io(what(), e),
+        })?;
         let Some(&byte) = chunk.first() else {
             return Err(Error::Refused { port });
         };
@@ -225,6 +241,9 @@ pub fn connect_hybrid(prefix: &Path, port: u32) -> Result<UnixStream, Error> {
     }
     if line.starts_with(b"OK ") {
         drop(one);
+        stream
+            .set_read_timeout(None)
+            .map_err(|e| Error::io(what(), e))?;
         Ok(stream)
     } else {
         let text = String::from_utf8_lossy(&line).into_owned();

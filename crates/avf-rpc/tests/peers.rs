@@ -119,3 +119,26 @@ fn a_half_open_connection_does_not_delay_the_end() {
         assert_eq!(peer.read(&mut [0; 1]).unwrap_or(0), 0);
     }
 }
+
+#[test]
+fn a_message_of_the_wrong_form_does_not_keep_a_server_from_being_stopped() {
+    use avf_rpc::bootstrap::{self, End};
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    let (stop, stopper) = UnixStream::pair().unwrap();
+    // No descriptor, and more bytes than one message may have: the peer lives on and says no more.
+    send(&ours, b"12345", 0);
+    let (end, ended) = std::sync::mpsc::channel();
+    let thread = std::thread::spawn(move || {
+        let served = bootstrap::serve_until(theirs, &server(), Some(stop.as_fd()));
+        end.send(served.unwrap()).unwrap();
+    });
+    // The message has most likely been read by then; if it has not, the test passes without need.
+    assert!(ended.recv_timeout(Duration::from_millis(200)).is_err());
+    (&stopper).write_all(b"x").unwrap();
+    assert_eq!(
+        ended.recv_timeout(Duration::from_secs(60)),
+        Ok(End::Stopped)
+    );
+    thread.join().unwrap();
+    drop(ours);
+}

@@ -45,7 +45,7 @@ pub struct Composite {
 #[non_exhaustive]
 pub enum CompositeError {
     /// The path would be taken as relative to the composite disk's own, which has none.
-    #[error("{0:?} cannot be named in a composite disk; use an absolute path")]
+    #[error("'{}' cannot be named in a composite disk; use an absolute path", .0.escape_debug())]
     Path(String),
 }
 

@@ -59,13 +59,11 @@ pub enum FileError {
     #[error("the partition's descriptor is not open for reading; open the descriptor for reading")]
     NotReadable,
     /// The file could not be opened again with the needed access mode.
-    #[error(
-        "cannot open the partition's descriptor again as {mode}; hand over one that is opened like that"
-    )]
+    #[error("cannot open the partition's descriptor again as {mode}")]
     Reopen {
         /// The access mode that is needed.
         mode: &'static str,
-        /// The system error.
+        /// The system error, and the remedy.
         #[source]
         source: io::Error,
     },
@@ -173,13 +171,21 @@ fn open_anew(file: &File, writable: bool) -> Result<File, FileError> {
         .read(true)
         .write(writable)
         .open(format!("/proc/self/fd/{}", file.as_raw_fd()))
-        .map_err(|source| FileError::Reopen {
+        .map_err(|error| FileError::Reopen {
             mode: if writable {
                 "readable and writable"
             } else {
                 "read-only"
             },
-            source,
+            source: match error.kind() {
+                io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+                    io::Error::new(
+                        error.kind(),
+                        format!("{error}; hand over one that is open in that mode alone"),
+                    )
+                }
+                _ => error,
+            },
         })
 }
 

@@ -89,7 +89,7 @@ pub enum LayoutError {
     },
     /// A label does not fit into its field.
     #[error(
-        "partition label {label:?} has {units} UTF-16 units, but only {MAX_LABEL_UNITS} fit; shorten it"
+        "partition label '{}' has {units} UTF-16 units, but only {MAX_LABEL_UNITS} fit; shorten it", label.escape_debug()
     )]
     LongLabel {
         /// The label.
@@ -98,14 +98,14 @@ pub enum LayoutError {
         units: usize,
     },
     /// A label holds a NUL, which ends a name in the table.
-    #[error("partition label {0:?} holds a NUL character, which would end it; remove it")]
+    #[error("partition label '{}' has a NUL character, which would end it; remove it", .0.escape_debug())]
     NulInLabel(String),
     /// Two partitions share a label.
-    #[error("two partitions are labelled {0:?}; rename one of them")]
+    #[error("two partitions are labelled '{}'; rename one of them", .0.escape_debug())]
     DuplicateLabel(String),
     /// Two partitions share a unique GUID.
     #[error(
-        "partitions {first:?} and {second:?} have the same GUID {guid}; give each its own, or none for a random one"
+        "partitions '{}' and '{}' have the same GUID {guid}; give each its own, or none for a random one", first.escape_debug(), second.escape_debug()
     )]
     DuplicateGuid {
         /// The label of the first.
@@ -116,11 +116,11 @@ pub enum LayoutError {
         guid: Uuid,
     },
     /// A partition's file is empty.
-    #[error("partition {0:?} is empty (0 bytes); give a file with at least one byte")]
+    #[error("partition '{}' is empty (0 bytes); give a file with at least one byte", .0.escape_debug())]
     ZeroSize(String),
     /// A writable partition would need padding, which nothing could store.
     #[error(
-        "writable partition {label:?} has {size} bytes, which is not a multiple of {PARTITION_ALIGNMENT}; extend its file or make it read-only"
+        "writable partition '{}' has {size} bytes, which is not a multiple of {PARTITION_ALIGNMENT}; extend its file or make it read-only", label.escape_debug()
     )]
     UnalignedWritable {
         /// The label.
@@ -130,7 +130,8 @@ pub enum LayoutError {
     },
     /// The sizes add up to more than file offsets can express.
     #[error(
-        "partition {0:?} makes the disk larger than {max} bytes; use smaller partitions",
+        "partition '{}' makes the disk larger than {max} bytes; use smaller partitions",
+        .0.escape_debug(),
         max = i64::MAX
     )]
     TooLarge(String),

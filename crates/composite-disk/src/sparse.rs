@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Android sparse images: files that leave out repeated or unimportant blocks of a partition. The format is that of `sparse_format.h` of Android's libsparse; all its numbers are
-//! little-endian.
+//! Android sparse images: files that leave out repeated or unimportant blocks of a partition. The
+//! format is that of `sparse_format.h` of Android's libsparse; all its numbers are little-endian.
 //!
 //! | file header | bytes | chunk header | bytes |
 //! | --- | --- | --- | --- |

@@ -56,7 +56,8 @@ pub enum VmdkError {
     MixedAccess,
     /// The file name cannot stand in a descriptor.
     #[error(
-        "{0:?} cannot be named in a VMDK descriptor; use an absolute path of at most {MAX_PATH} bytes without quotes and line breaks"
+        "'{}' cannot be named in a VMDK descriptor; use an absolute path of at most {MAX_PATH} bytes without quotes and line breaks",
+        .0.escape_debug()
     )]
     Path(String),
 }

@@ -67,7 +67,7 @@ impl Log for Stderr {
             return;
         }
         let text = text + &suffix;
-        // Where standard error is closed there is no one to tell.
+        // If standard error is closed, nobody can be told.
         let _ = std::io::stderr().write_all(self.line(record.level(), &text).as_bytes());
     }
 

@@ -69,7 +69,7 @@ const TO_CLIENT: usize = 208 << 10;
 #[non_exhaustive]
 pub enum DiskError {
     /// The segments make no disk.
-    #[error("the segments of disk {name:?} do not make a disk")]
+    #[error("the segments of disk '{name}' do not make a disk")]
     Segments {
         /// The disk's name.
         name: String,
@@ -79,7 +79,7 @@ pub enum DiskError {
     },
     /// The system gave no socket, pipe or thread.
     #[error(
-        "cannot set up the server of disk {name:?}; check the limits on descriptors and threads"
+        "cannot set up the server of disk '{name}'; check the limits on descriptors and threads"
     )]
     Setup {
         /// The disk's name.

@@ -17,7 +17,7 @@ const DEFAULT: &str = "kvm";
 #[non_exhaustive]
 pub enum Error {
     /// It is there, and cannot be read.
-    #[error("read {}", path.display())]
+    #[error("cannot read {}", path.display())]
     Read {
         /// The file.
         path: PathBuf,
@@ -25,7 +25,7 @@ pub enum Error {
         source: io::Error,
     },
     /// It is not JSON.
-    #[error("{}: not JSON", path.display())]
+    #[error("{}: it is not valid JSON", path.display())]
     Json {
         /// The file.
         path: PathBuf,
@@ -62,7 +62,16 @@ pub enum Error {
 pub struct Policy {
     root: PathBuf,
     /// In the order of [`Permission::ALL`].
-    allowed: [Vec<Group>; 4],
+    allowed: [Allowed; 4],
+}
+
+/// Who has a permission.
+#[derive(Debug, Clone)]
+enum Allowed {
+    /// Every user.
+    Everyone,
+    /// Root, and the members of these groups.
+    Groups(Vec<Group>),
 }
 
 #[derive(Debug, Clone)]
@@ -79,9 +88,29 @@ impl Policy {
     /// # Errors
     /// If the file is there, and is wrong.
     pub fn load(root: &Path) -> Result<Self, Error> {
+        let default = || Allowed::Groups(vec![Group::named(root, DEFAULT)]);
+        Self::read(root, std::array::from_fn(|_| default()))
+    }
+
+    /// As [`Policy::load`], for a manager that runs VMs with its user's own rights: what the file does
+    /// not name, every user may do who needs nothing but that. Whoever may open `/dev/kvm` has KVM, and
+    /// emulation takes no right at all, so the kernel decides. Other users' VMs and a network take the
+    /// group `kvm` as ever.
+    ///
+    /// # Errors
+    /// If the file is there, and is wrong.
+    pub fn of_managers(root: &Path) -> Result<Self, Error> {
+        let default = |permission: Permission| match permission {
+            Permission::Manage | Permission::Custom => Allowed::Everyone,
+            Permission::Dump | Permission::Internet => {
+                Allowed::Groups(vec![Group::named(root, DEFAULT)])
+            }
+        };
+        Self::read(root, Permission::ALL.map(default))
+    }
+
+    fn read(root: &Path, mut allowed: [Allowed; 4]) -> Result<Self, Error> {
         let path = root.join(FILE);
-        let mut allowed: [Vec<Group>; 4] =
-            std::array::from_fn(|_| vec![Group::named(root, DEFAULT)]);
         let text = match std::fs::read_to_string(&path) {
             Ok(text) => text,
             Err(e) if e.kind() == io::ErrorKind::NotFound => {
@@ -113,7 +142,7 @@ impl Policy {
                     key,
                 });
             };
-            *list = names(&path, &key, &value)?
+            let groups = names(&path, &key, &value)?
                 .iter()
                 .map(|name| Group::named(root, name))
                 .inspect(|group| {
@@ -127,6 +156,7 @@ impl Policy {
                     }
                 })
                 .collect();
+            *list = Allowed::Groups(groups);
         }
         Ok(Self {
             root: root.to_owned(),
@@ -134,12 +164,13 @@ impl Policy {
         })
     }
 
-    fn allowed(&self, permission: Permission) -> &[Group] {
+    fn allowed(&self, permission: Permission) -> &Allowed {
+        const NOBODY: &Allowed = &Allowed::Groups(Vec::new());
         Permission::ALL
             .iter()
             .zip(&self.allowed)
-            .find_map(|(known, groups)| (*known == permission).then_some(groups.as_slice()))
-            .unwrap_or_default()
+            .find_map(|(known, allowed)| (*known == permission).then_some(allowed))
+            .unwrap_or(NOBODY)
     }
 
     /// Whether the user `uid` who is in `groups` has `permission`. User 0 has all.
@@ -147,15 +178,18 @@ impl Policy {
     /// # Errors
     /// [`Denied`], with what to do about it.
     pub fn check(&self, permission: Permission, uid: u32, groups: &[u32]) -> Result<(), Denied> {
-        let allowed = self.allowed(permission);
         let is_in = |group: &Group| group.id.is_some_and(|id| groups.contains(&id));
+        let allowed = match self.allowed(permission) {
+            Allowed::Everyone => return Ok(()),
+            Allowed::Groups(allowed) => allowed,
+        };
         if uid == 0 || allowed.iter().any(is_in) {
             return Ok(());
         }
         Err(Denied {
             user: self.user(uid),
             permission,
-            remedy: self.remedy(permission, uid),
+            remedy: self.remedy(permission, allowed, uid),
             source: None,
         })
     }
@@ -167,14 +201,13 @@ impl Policy {
         }
     }
 
-    fn remedy(&self, permission: Permission, uid: u32) -> String {
+    fn remedy(&self, permission: Permission, allowed: &[Group], uid: u32) -> String {
         let file = self.root.join(FILE);
         let key = permission.key();
         let user = groups::user(&self.root, uid).unwrap_or_else(|| "USER".into());
-        let allowed = self.allowed(permission);
         match allowed.iter().find(|group| group.id.is_some()) {
             Some(group) => format!(
-                "it takes membership of the group {}: usermod -aG {} {user}, and log in anew; or name \
+                "it takes membership of the group {}: usermod -aG {} {user}, then log in again; or name \
                  another group as `{key}` in {}",
                 list(allowed),
                 group.name,
@@ -196,13 +229,13 @@ impl Policy {
 
 impl Authority for Policy {
     fn check(&self, permission: Permission, caller: &Caller) -> Result<(), Denied> {
-        if caller.uid == 0 {
+        if caller.uid == 0 || matches!(self.allowed(permission), Allowed::Everyone) {
             return Ok(());
         }
         let groups = caller.groups().map_err(|e| Denied {
             user: self.user(caller.uid),
             permission,
-            remedy: "its groups cannot be found out".into(),
+            remedy: "its groups cannot be read".into(),
             source: Some(e.into()),
         })?;
         Self::check(self, permission, caller.uid, &groups)

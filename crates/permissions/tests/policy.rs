@@ -54,6 +54,19 @@ fn by_default_the_group_kvm_has_all() {
 }
 
 #[test]
+fn every_user_may_run_own_vms_unless_the_file_says_otherwise() {
+    let open = root(None);
+    let policy = Policy::of_managers(open.path()).unwrap();
+    let may = |policy: &Policy, permission| policy.check(permission, 1000, &[100]).is_ok();
+    assert!(may(&policy, Permission::Manage) && may(&policy, Permission::Custom));
+    assert!(!may(&policy, Permission::Dump) && !may(&policy, Permission::Internet));
+    let strict = root(Some(r#"{"manage": ["kvm"], "custom": []}"#));
+    let policy = Policy::of_managers(strict.path()).unwrap();
+    assert!(!may(&policy, Permission::Manage) && !may(&policy, Permission::Custom));
+    policy.check(Permission::Manage, 1000, &[104]).unwrap();
+}
+
+#[test]
 fn without_such_a_group_only_root_has_any() {
     let root = tempfile::tempdir().unwrap();
     let policy = Policy::load(root.path()).unwrap();
@@ -85,7 +98,7 @@ fn the_file_names_groups() {
 #[test]
 fn faults_of_the_file_are_named() {
     for (text, part) in [
-        ("{", "not JSON"),
+        ("{", "not valid JSON"),
         ("[]", "must be an object"),
         (r#"{"mange": []}"#, "nearest known key is `manage`"),
         (r#"{"Internet": []}"#, "nearest known key is `internet`"),

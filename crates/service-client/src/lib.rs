@@ -12,6 +12,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
+use vm_directory::socket;
 
 pub use kernel::{Kernel, device};
 
@@ -39,15 +40,15 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub enum Error {
     /// This user may not connect to the socket.
     #[error(
-        "the virtualization service does not let this user in: {}; it takes membership of the socket's \
-         group (see ls -l), by default kvm: usermod -aG kvm USER, and log in anew",
+        "cannot connect to the virtualization service at {}: {cause}; join the socket's group (see ls -l), \
+         by default kvm: usermod -aG kvm USER, and log in anew",
         path.display()
     )]
     Forbidden {
         /// The socket.
         path: PathBuf,
         /// The system error.
-        source: avf_rpc::Error,
+        cause: std::io::Error,
     },
     /// The socket cannot be connected to for another reason, or does not speak RPC binder.
     #[error("the virtualization service at {} does not answer", path.display())]
@@ -183,7 +184,14 @@ fn over_kernel_binder(root: &Path) -> Result<Option<Service>, Error> {
 
 fn over_socket(root: &Path) -> Result<Option<Service>, Error> {
     let path = root.join(SOCKET);
-    let session = match avf_rpc::unix::connect(&path, PATIENCE) {
+    // All connections of a session are made at once, so the address need not last longer.
+    let connected = socket::with_address(&path, |address| {
+        Ok(avf_rpc::unix::connect(address, PATIENCE))
+    });
+    let session = match connected.unwrap_or_else(|source| {
+        let what = format!("cannot connect to {}", path.display());
+        Err(avf_rpc::Error::Io { what, source })
+    }) {
         Ok(session) => Session(session),
         Err(avf_rpc::Error::Io { source, .. })
             if matches!(
@@ -195,17 +203,12 @@ fn over_socket(root: &Path) -> Result<Option<Service>, Error> {
             log::debug!("no global service at {}: {source}", path.display());
             return Ok(None);
         }
-        Err(source) => {
-            let is_forbidden = matches!(
-                &source,
-                avf_rpc::Error::Io { source, .. } if source.kind() == ErrorKind::PermissionDenied
-            );
-            return Err(if is_forbidden {
-                Error::Forbidden { path, source }
-            } else {
-                Error::Session { path, source }
-            });
+        Err(avf_rpc::Error::Io { source: cause, .. })
+            if cause.kind() == ErrorKind::PermissionDenied =>
+        {
+            return Err(Error::Forbidden { path, cause });
         }
+        Err(source) => return Err(Error::Session { path, source }),
     };
     let place = path.display().to_string();
     let root = session.0.get_root();

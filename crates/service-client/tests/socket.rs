@@ -26,6 +26,22 @@ fn no_service_is_no_error() {
 }
 
 #[test]
+fn a_long_root_directory_is_as_good_as_a_short_one() {
+    let base = tempfile::tempdir().unwrap();
+    let root = base.path().join("x".repeat(120));
+    fs::create_dir(&root).unwrap();
+    assert!(connect(&root).unwrap().is_none());
+    let path = root.join(SOCKET);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    let listener = vm_directory::socket::bind(&path).unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(|| listener.accept().map(drop));
+        // It was reached: what answers there is not the service.
+        assert!(matches!(connect(&root), Err(Error::Session { .. })));
+    });
+}
+
+#[test]
 fn a_binder_device_that_is_none_is_no_error() {
     let root = tempfile::tempdir().unwrap();
     fs::create_dir(root.path().join("dev")).unwrap();

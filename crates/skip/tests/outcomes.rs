@@ -2,6 +2,11 @@
 //! What becomes of a skip. The test that skips runs in a process of its own, with the environment
 //! that is tried.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test may fail like this, also in what it calls"
+)]
+
 use skip::{ALLOWED_VARIABLE, SKIPS_VARIABLE, TESTS_VARIABLE, skip};
 use std::env;
 use std::fs;

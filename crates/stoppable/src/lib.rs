@@ -176,7 +176,7 @@ mod tests {
         let (reader, writer) = rustix::pipe::pipe().unwrap();
         rustix::io::write(&writer, b"x").unwrap();
         assert!(signal.or_readable(&reader).unwrap());
-        signal.clone().raise();
+        signal.raise();
         assert!(!signal.or_readable(&reader).unwrap());
         signal.clear();
         assert!(signal.or_readable(&reader).unwrap());

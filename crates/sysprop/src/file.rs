@@ -32,7 +32,11 @@ impl PropertiesFile {
     fn text(&self) -> Result<String> {
         let read = || {
             let mut text = String::new();
-            let file = File::open(&self.path)?;
+            // A pipe does not keep it until there is a writer.
+            let file = OpenOptions::new()
+                .read(true)
+                .custom_flags(libc::O_NONBLOCK)
+                .open(&self.path)?;
             if !file.metadata()?.is_file() {
                 return Err(io::Error::other("not a regular file"));
             }

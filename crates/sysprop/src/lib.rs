@@ -5,7 +5,7 @@
 //! are the lines `key=value` of `/etc/avf/build.prop`, so that the builder of a Linux system can set
 //! what Android sets by property. Both paths are below the root directory ([`root()`]).
 //!
-//! The functions [`read`], [`read_bool`], [`write`], [`foreach`] and [`PropertyWatcher::new`] use the
+//! The functions [`read`], [`read_bool`], [`write()`], [`foreach`] and [`PropertyWatcher::new`] use the
 //! root directory of this process; [`Properties`] has the same for any directory.
 
 mod area;
@@ -111,10 +111,11 @@ impl Properties {
         }
     }
 
-    /// Whether there is a property area that can be read, as on Android.
+    /// Whether there is a property area, as on Android: also one that cannot be read, for a host does
+    /// not become another system by that.
     #[must_use]
     pub fn has_area(&self) -> bool {
-        matches!(area::open(&self.root), Some(Ok(_)))
+        area::open(&self.root).is_some()
     }
 
     /// Reads a property; see [`read()`].

@@ -1,5 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A property area, as Android has one. A process maps one area only, so this is one test.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::expect_used,
+    reason = "a test may fail like this, also in what it calls"
+)]
 
 use rsproperties::{PropertyInfoEntry, SystemProperties, build_trie};
 use std::collections::BTreeMap;

@@ -1,5 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The properties file of a host without a property area.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::expect_used,
+    reason = "a test may fail like this, also in what it calls"
+)]
 
 use std::fs;
 use std::path::Path;
@@ -199,4 +205,16 @@ fn the_first_wait_for_what_is_there_returns_at_once() {
     let (_root, properties) = host("a=1\n");
     properties.watcher("a").unwrap().wait(None).unwrap();
     assert!(properties.watcher("a..b").is_err());
+}
+
+#[test]
+fn a_pipe_in_the_place_of_the_file_is_an_error_at_once() {
+    let (root, properties) = host("");
+    let path = file(root.path());
+    fs::remove_file(&path).unwrap();
+    let kind = rustix::fs::FileType::Fifo;
+    rustix::fs::mknodat(rustix::fs::CWD, &path, kind, 0o600.into(), 0).unwrap();
+    let error = properties.read("ro.some").unwrap_err();
+    let cause = std::error::Error::source(&error).unwrap().to_string();
+    assert_eq!(cause, "not a regular file");
 }

@@ -2,13 +2,10 @@
 //! Which CIDs are held, and which is next.
 
 use crate::last_cid::LastCid;
+use cid::CIDS;
 use std::collections::BTreeSet;
 use std::io;
-use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
-/// The CIDs that are handed out. Those below are for static assignment.
-pub const CIDS: RangeInclusive<u32> = 2048..=65535;
 
 /// Why no CID is available.
 #[derive(Debug, thiserror::Error)]
@@ -173,7 +170,7 @@ impl Drop for Reservation {
 #[derive(Debug)]
 pub(crate) struct OnThisMachine {
     /// None if they cannot be opened.
-    pub(crate) locks: Option<Arc<cid_lock::CidLocks>>,
+    pub(crate) locks: Option<Arc<cid::CidLocks>>,
 }
 
 impl Elsewhere for OnThisMachine {
@@ -181,9 +178,9 @@ impl Elsewhere for OnThisMachine {
         if is_locked(self.locks.as_deref(), cid) {
             return true;
         }
-        match vhost_cid::reserve(cid) {
-            Ok(_) | Err(vhost_cid::Error::NoDevice(_)) => false,
-            Err(vhost_cid::Error::Taken(_)) => true,
+        match cid::kernel::reserve(cid) {
+            Ok(_) | Err(cid::kernel::Error::NoDevice(_)) => false,
+            Err(cid::kernel::Error::Taken(_)) => true,
             Err(e) => {
                 log::warn!("{}", host::chain(&e));
                 false
@@ -194,7 +191,7 @@ impl Elsewhere for OnThisMachine {
 
 /// Whether a manager holds `cid`. If that cannot be found out it does not: the manager that gets the
 /// CID will take the lock, or come back for another.
-pub(crate) fn is_locked(locks: Option<&cid_lock::CidLocks>, cid: u32) -> bool {
+pub(crate) fn is_locked(locks: Option<&cid::CidLocks>, cid: u32) -> bool {
     locks.is_some_and(|locks| {
         locks.is_locked(cid).unwrap_or_else(|e| {
             log::warn!("{}", host::chain(&e));

@@ -29,6 +29,5 @@ mod tap;
 mod vfio;
 
 pub use atoms::AtomIds;
-pub use cids::CIDS;
 pub use paths::Paths;
 pub use serve::{BinderChoice, DEFAULT_GROUP, Options, serve};

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! `virtualizationservice`: hands out what is unique on a machine to the managers of VMs.
+//! `virtualizationservice`: allocates resources of the whole machine to the managers of VMs.
 //!
 //! Arguments ([`args`]), log ([`host::logger`]), then [`virtualizationservice::serve`] until a signal.
 #![forbid(unsafe_code)]

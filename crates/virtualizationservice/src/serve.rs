@@ -18,7 +18,7 @@ use avf_aidl::global::{BnVirtualizationServiceInternal, IVirtualizationServiceIn
 use avf_aidl::maintenance::{BnVirtualizationMaintenance, IVirtualizationMaintenance};
 use avf_rpc::server::{Policy as RpcPolicy, Server};
 use avf_rpc::unix::UnixServer;
-use cid_lock::CidLocks;
+use cid::CidLocks;
 use host::chain;
 use nix::sys::signal::{SigSet, Signal};
 use permissions::{Authority, Controller, Policy};
@@ -119,7 +119,7 @@ pub fn serve(paths: &Paths, options: &Options) -> Result<()> {
         bail!("nobody could reach this service: neither kernel binder nor a socket");
     }
     notify(&[sd_notify::NotifyState::Ready]);
-    let signal = signals.wait().context("wait for a signal")?;
+    let signal = signals.wait().context("cannot wait for a signal")?;
     log::info!("{}: stopping", signal.as_str());
     notify(&[sd_notify::NotifyState::Stopping]);
     // First those who wait, so that no call is under way; then connections, and with them contexts.
@@ -134,7 +134,7 @@ fn signals() -> Result<SigSet> {
     let mut signals = SigSet::empty();
     signals.add(Signal::SIGTERM);
     signals.add(Signal::SIGINT);
-    signals.thread_block().context("block signals")?;
+    signals.thread_block().context("cannot block signals")?;
     Ok(signals)
 }
 
@@ -149,7 +149,12 @@ fn make_directory(path: &Path) -> Result<()> {
         .recursive(true)
         .mode(0o755)
         .create(path)
-        .with_context(|| format!("make {}; this service runs as root", path.display()))
+        .with_context(|| {
+            format!(
+                "cannot make {} (this service must run as root)",
+                path.display()
+            )
+        })
 }
 
 fn open_kernel(paths: &Paths, choice: &BinderChoice) -> Result<Option<Arc<Kernel>>> {
@@ -173,7 +178,7 @@ fn register(kernel: &Kernel, objects: &Objects, choice: &BinderChoice) -> Result
         (MAINTENANCE_NAME, objects.maintenance.as_binder()),
     ] {
         if let Err(e) = kernel.register(name, binder) {
-            let what = format!("register {name} on {}", kernel.device().display());
+            let what = format!("cannot register {name} on {}", kernel.device().display());
             if matches!(choice, BinderChoice::Device(_)) {
                 return Err(e).context(what);
             }
@@ -205,8 +210,8 @@ impl Objects {
                 None
             }
         };
-        let (last, after) =
-            LastCid::open(paths).with_context(|| format!("open {}", paths.last_cid().display()))?;
+        let (last, after) = LastCid::open(paths)
+            .with_context(|| format!("cannot open {}", paths.last_cid().display()))?;
         let elsewhere = OnThisMachine {
             locks: locks.clone(),
         };
@@ -220,7 +225,7 @@ impl Objects {
         let secrets = SecretStore::declared(kernel);
         let database = if secrets.is_there() || options.record_instance_ids {
             let path = paths.database();
-            Some(Database::open(&path).with_context(|| format!("open {}", path.display()))?)
+            Some(Database::open(&path).with_context(|| format!("cannot open {}", path.display()))?)
         } else {
             None
         };
@@ -323,23 +328,23 @@ fn listen(path: &Path, group: Option<u32>) -> Result<(UnixListener, SocketFile)>
     // Left by a service that was killed: there is no other, which the lock is for.
     match fs::remove_file(path) {
         Err(e) if e.kind() != io::ErrorKind::NotFound => {
-            return Err(e).with_context(|| format!("remove {}", path.display()));
+            return Err(e).with_context(|| format!("cannot remove {}", path.display()));
         }
         _ => {}
     }
-    let listener = UnixListener::bind(path)
-        .with_context(|| format!("listen on {} (a path of at most 107 bytes)", path.display()))?;
+    let listener = vm_directory::socket::bind(path)
+        .with_context(|| format!("cannot listen on {}", path.display()))?;
     let file = SocketFile(path.to_owned());
     // Only then may others write, which is what connecting takes.
     let mode = match group {
         Some(group) => {
             chown(path, None, Some(group))
-                .with_context(|| format!("give {} to group {group}", path.display()))?;
+                .with_context(|| format!("cannot give {} to group {group}", path.display()))?;
             0o660
         }
         None => 0o600,
     };
     fs::set_permissions(path, Permissions::from_mode(mode))
-        .with_context(|| format!("let no one else use {}", path.display()))?;
+        .with_context(|| format!("cannot keep others from using {}", path.display()))?;
     Ok((listener, file))
 }

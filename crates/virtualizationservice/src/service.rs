@@ -90,8 +90,8 @@ impl Interface for Service {
         let mut text = format!(
             "VMs: {}, CIDs {} to {}\n",
             vms.len(),
-            cids::CIDS.start(),
-            cids::CIDS.end()
+            cid::CIDS.start(),
+            cid::CIDS.end()
         );
         for vm in vms {
             text.push_str(&format!(

@@ -15,6 +15,7 @@ use rustix::io::Errno;
 use std::ffi::OsStr;
 use std::fs;
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 /// Early VMs.
@@ -44,7 +45,7 @@ pub enum Error {
     Make {
         /// The directory.
         path: PathBuf,
-        /// The system's answer.
+        /// The system error.
         source: io::Error,
     },
     /// Someone else made it.
@@ -63,7 +64,21 @@ pub enum Error {
 /// The base of early VMs.
 #[must_use]
 pub fn early(root: &Path) -> PathBuf {
-    root.join(EARLY)
+    of_system(root, EARLY)
+}
+
+/// The directory `path` below `root`, whose parent may be a link of the system's: an ostree has
+/// `/mnt -> var/mnt`. Its last part is no link, which whoever uses it checks.
+fn of_system(root: &Path, path: &str) -> PathBuf {
+    let path = root.join(path);
+    let real = path
+        .parent()
+        .and_then(|parent| fs::canonicalize(parent).ok());
+    match (real, path.file_name()) {
+        (Some(parent), Some(name)) => parent.join(name),
+        // Then there is nothing in it.
+        _ => path,
+    }
 }
 
 /// Makes the base of early VMs, which clients of several users share, as they share `/run/lock`: each
@@ -72,14 +87,18 @@ pub fn early(root: &Path) -> PathBuf {
 /// # Errors
 /// If it cannot be made.
 pub fn make_early(root: &Path) -> Result<PathBuf, Error> {
+    if let Some(parent) = root.join(EARLY).parent() {
+        fs::create_dir_all(parent).map_err(|source| Error::Make {
+            path: parent.to_owned(),
+            source,
+        })?;
+    }
+    // Only now can links on the way to it be followed.
     let path = early(root);
     let failed = |source: io::Error| Error::Make {
         path: path.clone(),
         source,
     };
-    if let Some(parent) = path.parent() {
-        fs::create_dir_all(parent).map_err(failed)?;
-    }
     match mkdirat(CWD, &path, Mode::from_raw_mode(0o755)) {
         // By its descriptor, so that nothing that took its place meanwhile is opened to everyone.
         Ok(()) => {
@@ -115,7 +134,7 @@ pub fn own(root: &Path) -> PathBuf {
 
 fn own_of(root: &Path, me: u32, runtime: Option<&OsStr>) -> PathBuf {
     if me == 0 {
-        return root.join(OF_ROOT);
+        return of_system(root, OF_ROOT);
     }
     let given = runtime.filter(|path| !path.is_empty()).map(PathBuf::from);
     let usual = root.join(RUNTIME).join(me.to_string());
@@ -169,11 +188,14 @@ fn is_directory_of(path: &Path, me: u32) -> Result<(), String> {
 /// root, those of all users. Some may not be there.
 #[must_use]
 pub fn visible(root: &Path) -> Vec<PathBuf> {
-    let mut bases: Vec<PathBuf> = OF_SERVICE.iter().map(|base| root.join(base)).collect();
+    let mut bases: Vec<PathBuf> = OF_SERVICE
+        .iter()
+        .map(|base| of_system(root, base))
+        .collect();
     bases.push(own(root));
     if rustix::process::geteuid().is_root() {
         bases.extend(of_users(root));
-        bases.extend(of_managers());
+        bases.extend(of_managers(root));
     } else {
         // A manager that was started with another environment used another one.
         let me = rustix::process::geteuid().as_raw();
@@ -186,13 +208,13 @@ pub fn visible(root: &Path) -> Vec<PathBuf> {
 }
 
 fn temporary(root: &Path, me: u32) -> PathBuf {
-    root.join(TEMPORARY).join(format!("{IN_RUNTIME}-{me}"))
+    of_system(root, &format!("{TEMPORARY}/{IN_RUNTIME}-{me}"))
 }
 
 /// The usual bases of all users.
 fn of_users(root: &Path) -> Vec<PathBuf> {
     let entries = |directory: &str| {
-        let read = fs::read_dir(root.join(directory));
+        let read = fs::canonicalize(root.join(directory)).and_then(fs::read_dir);
         read.into_iter().flatten().flatten().map(|e| e.path())
     };
     let runtime = entries(RUNTIME).map(|user| user.join(IN_RUNTIME));
@@ -208,13 +230,15 @@ fn of_users(root: &Path) -> Vec<PathBuf> {
     runtime.chain(temporary).collect()
 }
 
-/// The bases of all managers that run, by the directories that they have open: a user can have a runtime
-/// directory anywhere.
-fn of_managers() -> Vec<PathBuf> {
+/// The bases of all managers that run with this root directory, by the directories that they have open: a
+/// user can have a runtime directory anywhere.
+fn of_managers(root: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for process in fs::read_dir("/proc").into_iter().flatten().flatten() {
         let path = process.path();
-        if fs::read(path.join("comm")).is_ok_and(|name| name.trim_ascii() == MANAGER.as_bytes()) {
+        let is_manager =
+            fs::read(path.join("comm")).is_ok_and(|name| name.trim_ascii() == MANAGER.as_bytes());
+        if is_manager && root_of(&path).as_deref() == Some(root) {
             for fd in fs::read_dir(path.join("fd"))
                 .into_iter()
                 .flatten()
@@ -237,6 +261,19 @@ fn of_managers() -> Vec<PathBuf> {
         }
     }
     found
+}
+
+/// The root directory that the process with this directory in `/proc` was started with.
+fn root_of(process: &Path) -> Option<PathBuf> {
+    let environment = fs::read(process.join("environ")).ok()?;
+    let given = environment
+        .split(|byte| *byte == 0)
+        .find_map(|variable| variable.strip_prefix(b"VIRTMGR_ROOT="))
+        .filter(|root| !root.is_empty());
+    match given {
+        Some(root) => fs::canonicalize(OsStr::from_bytes(root)).ok(),
+        None => Some("/".into()),
+    }
 }
 
 #[cfg(test)]
@@ -270,6 +307,7 @@ mod tests {
     #[test]
     fn a_runtime_directory_is_used_only_if_it_is_the_users_own() {
         let Some(root) = root_with(Some("given")) else {
+            skip::skip!("only root can make a directory of another user");
             return;
         };
         let real = root.path().canonicalize().unwrap();
@@ -289,6 +327,7 @@ mod tests {
     #[test]
     fn the_usual_runtime_directory_is_found_without_the_variable() {
         let Some(root) = root_with(Some("run/user/1234")) else {
+            skip::skip!("only root can make a directory of another user");
             return;
         };
         let real = root.path().canonicalize().unwrap();
@@ -326,5 +365,58 @@ mod tests {
         make_early(&root).unwrap();
         let mode = fs::metadata(&base).unwrap().permissions().mode();
         assert_eq!(mode & 0o7777, 0o755);
+    }
+
+    #[test]
+    fn links_of_the_system_on_the_way_to_a_base_are_followed() {
+        let root = tempfile::tempdir().unwrap();
+        let root = root.path().canonicalize().unwrap();
+        for name in ["mnt", "tmp", "run"] {
+            fs::create_dir_all(root.join("var").join(name)).unwrap();
+            symlink(Path::new("var").join(name), root.join(name)).unwrap();
+        }
+        let base = make_early(&root).unwrap();
+        assert_eq!(base, root.join("var/mnt/vm/early"));
+        assert_eq!(base, early(&root));
+        Directory::open(&base).unwrap();
+        let temporary = temporary(&root, SOMEONE);
+        assert_eq!(temporary, root.join("var/tmp/virtmgr-1234"));
+        make(&temporary, rustix::process::geteuid().as_raw()).unwrap();
+        Directory::open(&temporary).unwrap();
+        assert_eq!(own_of(&root, 0, None), root.join("var/run/virtmgr"));
+        // A link in the place of a base itself is not followed.
+        fs::remove_dir(&base).unwrap();
+        symlink("..", &base).unwrap();
+        let error = Directory::open(&make_early(&root).unwrap()).unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(Errno::LOOP.raw_os_error()));
+    }
+
+    #[test]
+    fn a_manager_belongs_to_the_root_directory_that_it_was_started_with() {
+        let root = tempfile::tempdir().unwrap();
+        let real = root.path().canonicalize().unwrap();
+        let start = |root: Option<&Path>| {
+            let mut command = std::process::Command::new("sleep");
+            command
+                .arg("1000")
+                .env("SET", "1")
+                .env_remove("VIRTMGR_ROOT");
+            if let Some(root) = root {
+                command.env("VIRTMGR_ROOT", root);
+            }
+            command.spawn().unwrap()
+        };
+        for (given, expected) in [(Some(root.path()), &*real), (None, Path::new("/"))] {
+            let mut child = start(given);
+            let process = Path::new("/proc").join(child.id().to_string());
+            // The kernel shows an empty environment until the program is set up.
+            while fs::read(process.join("environ")).unwrap().is_empty() {
+                std::thread::yield_now();
+            }
+            let found = root_of(&process);
+            child.kill().unwrap();
+            child.wait().unwrap();
+            assert_eq!(found.as_deref(), Some(expected));
+        }
     }
 }

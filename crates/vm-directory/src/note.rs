@@ -139,7 +139,7 @@ impl Note {
     /// Reads the note in `directory`.
     ///
     /// # Errors
-    /// If there is none that can be read.
+    /// If no readable one exists.
     pub fn read(directory: &Directory) -> io::Result<Self> {
         let mut bytes = Vec::new();
         directory

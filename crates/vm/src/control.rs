@@ -61,7 +61,7 @@ fn each(
 ) -> Result<ExitCode> {
     let mut failed = false;
     for machine in machines {
-        let done = match machine.reach() {
+        let done = match machine.reach_to_act() {
             Ok(control) => act(control),
             Err(status) => Err(unreachable(status)),
         };

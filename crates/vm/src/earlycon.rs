@@ -1,23 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The kernel parameter that lets a guest speak before it has its drivers.
 
+use crate::manager;
 use anyhow::{Result, bail};
 use vmm::Arch;
-use vmm::find::{Finder, Settings};
 
-/// The parameter `earlycon` for the first serial port of the VMM that would be taken; see the
+/// The parameter `earlycon` for the first serial port of the VMM that the manager will take; see the
 /// kernel's list of parameters.
 ///
 /// # Errors
 /// If none is known for this architecture.
 pub(crate) fn parameter() -> Result<&'static str> {
-    let is_crosvm = Finder::new(Settings::linux())
+    let is_crosvm = manager::vmm_finder()
         .vmm()
         .is_ok_and(|found| found.program.is_crosvm());
     match Arch::HOST {
         Some(arch) => Ok(of(arch, is_crosvm)),
         None => bail!(
-            "--enable-earlycon: where the serial port is on {} is not known",
+            "cannot use --enable-earlycon: the address of the serial port on {} is not known",
             std::env::consts::ARCH
         ),
     }

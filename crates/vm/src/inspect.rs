@@ -74,7 +74,7 @@ pub(crate) fn inspect(args: &InspectArgs) -> Result<ExitCode> {
 fn details(machine: &Machine) -> Details {
     let (status, balloon) = match machine.reach() {
         Ok(control) => (
-            control.state().map_or(Status::Silent, Status::Says),
+            Status::told(machine, control.state()),
             control.memory_balloon().ok(),
         ),
         Err(status) => (status, None),
@@ -92,10 +92,10 @@ fn details(machine: &Machine) -> Details {
         client: machine.client.map(|pid| task(pid, Process::of_pid(pid))),
         manager: note.manager.map(|process| task(process.pid, Some(process))),
         processes: note
-            .processes
-            .iter()
+            .all_processes()
+            .into_iter()
             .filter(|process| process.is_alive())
-            .map(|process| task(process.pid, Some(*process)))
+            .map(|process| task(process.pid, Some(process)))
             .collect(),
         balloon,
         logs: logs(&machine.directory),

@@ -126,7 +126,11 @@ pub(crate) fn coloured(state: &str, paint: Paint) -> String {
         paint.good(state)
     } else if is(Status::Silent) || is(Status::Says(State::Dead)) {
         paint.bad(state)
-    } else if is(Status::Says(State::Starting)) || is(Status::Created) {
+    } else if is(Status::Says(State::Starting))
+        || is(Status::Created)
+        || is(Status::Suspended)
+        || is(Status::Paused)
+    {
         paint.odd(state)
     } else {
         state.to_owned()

@@ -105,7 +105,7 @@ fn last_lines(text: &[u8], count: usize) -> &[u8] {
     &text[start.unwrap_or(0)..]
 }
 
-/// Reads a log file that is renamed when it is full, and begun anew.
+/// Reads a log file that is renamed and begun again when it is full.
 struct Follower {
     path: PathBuf,
     file: Option<File>,
@@ -170,7 +170,7 @@ fn open(path: &Path) -> Result<Option<File>> {
 }
 
 fn read(file: &mut File, bytes: &mut Vec<u8>) -> Result<()> {
-    // A file of this length is begun anew by then; a longer one is none that a manager wrote.
+    // A manager begins a new file at this length; no manager wrote a longer one.
     file.take(2 * vm_directory::FULL)
         .read_to_end(bytes)
         .context("cannot read the log")?;
@@ -304,7 +304,7 @@ mod tests {
         let expected: Vec<u8> = (0..count).flat_map(line).collect();
         assert_eq!(all.len(), expected.len());
         assert!(all == expected);
-        // Who comes now gets both files.
+        // A reader that comes now gets both files.
         let kept = Follower::new(path).kept().unwrap();
         assert!(expected.ends_with(&kept) && kept.len() as u64 >= FULL);
     }

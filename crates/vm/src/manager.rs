@@ -4,6 +4,7 @@
 use crate::cli::common::ManagerArgs;
 use crate::out::tell;
 use anyhow::{Result, anyhow};
+use host::Host;
 use std::path::{Path, PathBuf};
 use vmclient::rsbinder::Status;
 use vmclient::{CallError, Manager, ManagerOptions, Stderr};
@@ -48,6 +49,14 @@ pub(crate) fn start_quietly(program: &Path) -> Result<Manager> {
     Ok(Manager::start(&options(program).stderr(Stderr::Keep))?)
 }
 
+/// Finds the VMM as the managers do: by the host's settings, below its root directory.
+pub(crate) fn vmm_finder() -> Finder {
+    // A wrong root directory has ended the program before.
+    Finder::new(
+        Host::of_process().map_or_else(|_| Settings::linux(), |host| Settings::of_host(&host)),
+    )
+}
+
 /// The manager's refusal of a call.
 pub(crate) fn refused(method: &'static str, status: Status) -> anyhow::Error {
     CallError { method, status }.into()
@@ -55,7 +64,7 @@ pub(crate) fn refused(method: &'static str, status: Status) -> anyhow::Error {
 
 /// Tells which VMM runs the guests, and why.
 pub(crate) fn tell_vmm() {
-    match Finder::new(Settings::linux()).vmm() {
+    match vmm_finder().vmm() {
         Ok(found) => {
             let how = match found.accel {
                 Acceleration::Kvm => "with KVM",

@@ -4,6 +4,7 @@
 
 use assert_cmd::Command;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use tempfile::TempDir;
 
@@ -48,7 +49,7 @@ fn a_faulty_description_is_refused_with_its_place() {
         ("{\n  \"kernel\": \"kernel\",\n}", "guest.json:3:"),
         ("{ \"kernal\": \"kernel\" }", "`kernel`"),
         (
-            r#"{ "kernel": "kernel", "platform_version": "x" }"#,
+            r#"{ "kernel": "kernel", "platform_version": "one" }"#,
             "platform_version",
         ),
         (
@@ -154,6 +155,30 @@ fn a_vmm_that_is_not_there_is_named() {
     assert_eq!(info["vmm"]["available"], false);
     let value = info["vmm"]["value"].as_str().unwrap();
     assert!(value.contains("/nonexistent/qemu-system-none"), "{value}");
+}
+
+#[test]
+fn the_vmm_is_the_one_that_the_managers_find() {
+    let dir = TempDir::new().unwrap();
+    let root = dir.path().canonicalize().unwrap();
+    fs::create_dir_all(root.join("etc/avf")).unwrap();
+    let property = "hypervisor.virtualizationmanager.crosvm_path=/opt/other_vmm\n";
+    fs::write(root.join("etc/avf/build.prop"), property).unwrap();
+    let program = root.join("opt/other_vmm");
+    fs::create_dir_all(root.join("opt")).unwrap();
+    fs::write(
+        &program,
+        "#!/bin/sh\n[ \"$1\" = version ] && echo crosvm 7\n",
+    )
+    .unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    let (_, stdout, _) = outcome(vm().args(["info", "--json"]).env("VIRTMGR_ROOT", &root));
+    let info: serde_json::Value = serde_json::from_str(&stdout).unwrap();
+    let found = info["vmms"]["details"].as_array().unwrap();
+    let named = found
+        .iter()
+        .find(|vmm| vmm["program"] == program.to_str().unwrap());
+    assert_eq!(named.unwrap()["version"], "crosvm 7", "{stdout}");
 }
 
 /// A root directory with one list.

@@ -11,12 +11,9 @@ use std::fs;
 #[test]
 fn a_missing_manager_is_said_with_where_it_was_looked_for() {
     let place = Place::new();
+    let config = place.config();
     for args in [
-        &["list"][..],
-        &["inspect", "x"],
-        &["stop", "--all"],
-        &["logs", "x"],
-        &["console"],
+        &["run", config.to_str().unwrap()][..],
         &["create-partition", "/nonexistent/x", "1M"],
     ] {
         let error = place.error(args);
@@ -35,6 +32,74 @@ fn a_missing_manager_is_said_with_where_it_was_looked_for() {
         stdout.contains("no virtmgr beside this program"),
         "{stdout}"
     );
+}
+
+#[test]
+fn vms_are_found_without_a_manager_and_without_a_runtime_directory() {
+    for manager in [None, Some("#!/bin/sh\nexit 1\n")] {
+        let place = Place::new();
+        if let Some(script) = manager {
+            // One that cannot be asked, as where its service is down.
+            let program = place.directory().join("virtmgr");
+            fs::write(&program, script).unwrap();
+            place::make_executable(&program);
+        }
+        let me = rustix::process::geteuid();
+        // Where VMs are without the global service, and with it.
+        let mut wanted = Vec::new();
+        if me.is_root() {
+            place.vm_in("run/virtmgr", 2048, "of_root", "");
+            place.vm_in("run/user/1234/virtmgr", 2050, "of_a_user", "");
+            wanted.extend([2048, 2050]);
+        } else {
+            let base = format!("run/user/{}/virtmgr", me.as_raw());
+            place.vm_in(&base, 2048, "own", "");
+            wanted.push(2048);
+        }
+        place.vm_in("run/virtualizationservice/vms", 2049, "of_service", "");
+        wanted.push(2049);
+        wanted.sort_unstable();
+        let (code, stdout, stderr) = place.run(&["list", "-q"]);
+        let cids: Vec<u32> = stdout.lines().map(|line| line.parse().unwrap()).collect();
+        assert_eq!((code, stderr.as_str()), (0, ""), "{manager:?}");
+        assert_eq!(cids, wanted, "{manager:?}");
+        let (code, stdout, _) = place.run(&["inspect", "of_service"]);
+        assert!(code == 0 && stdout.contains("2049"), "{stdout}");
+        let error = place.error(&["stop", "2049"]);
+        assert!(error.contains("not started"), "{error}");
+        // A manager that is named has to work.
+        let error = place.error(&["list", "--manager", "/nonexistent/virtmgr"]);
+        assert!(error.contains("/nonexistent/virtmgr"), "{error}");
+    }
+}
+
+#[test]
+fn a_manager_that_nobody_has_reaped_is_dead() {
+    let place = Place::early();
+    let mut child = std::process::Command::new("sleep")
+        .arg("600")
+        .spawn()
+        .unwrap();
+    let (pid, start) = (child.id(), place::start_of(child.id()));
+    let vm = |cid: u32| {
+        let directory = place.vm(cid, "zombie", "");
+        let note = format!("name zombie\nclient 1\nmanager {pid} {start}\n");
+        fs::write(directory.join("owner"), note).unwrap();
+    };
+    vm(142);
+    assert_eq!(place.run(&["list", "-q"]).1, "142\n");
+    child.kill().unwrap();
+    // It is a zombie from some moment on, and stays one while this test does not wait for it.
+    while !fs::read_to_string(format!("/proc/{pid}/stat"))
+        .unwrap()
+        .contains(") Z ")
+    {
+        std::thread::yield_now();
+    }
+    assert_eq!(place.run(&["list", "-q"]).1, "");
+    let error = place.error(&["stop", "zombie"]);
+    assert!(error.contains("no VM runs"), "{error}");
+    let _ = child.wait().unwrap();
 }
 
 #[test]

@@ -183,9 +183,10 @@ fn a_limit_on_open_files_is_named_with_its_command() {
             .unwrap();
         errors(&output)
     };
+    fs::write(place.root().join("kernel"), "not a kernel").unwrap();
     fs::write(
         place.root().join("x.json"),
-        r#"{ "kernel": "/dev/null", "platform_version": "~1.0" }"#,
+        r#"{ "kernel": "kernel", "platform_version": "~1.0" }"#,
     )
     .unwrap();
     let text = shell("ulimit -n 4");

@@ -104,7 +104,7 @@ pub enum Error {
         max: usize,
     },
     /// The payload's binder service could not be reached.
-    #[error("cannot connect to the binder service at vsock port {port} of the guest")]
+    #[error("cannot connect to the service at vsock port {port} of the guest")]
     Connect {
         /// The port.
         port: u32,

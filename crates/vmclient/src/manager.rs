@@ -156,7 +156,7 @@ impl Manager {
         self.process.id()
     }
 
-    /// The end of the manager's log, if it was started with [`Stderr::Keep`]; else nothing.
+    /// The end of the manager's log, if it was started with [`Stderr::Keep`](crate::Stderr::Keep); else nothing.
     #[must_use]
     pub fn log(&self) -> String {
         self.process.log()
@@ -204,6 +204,6 @@ impl Drop for Manager {
 pub struct Ended {
     /// Its exit status: a success if it cleaned up in time. `None` if it could not be waited for.
     pub status: Option<ExitStatus>,
-    /// The end of its log, if that was kept; see [`Stderr::Keep`].
+    /// The end of its log, if that was kept; see [`Stderr::Keep`](crate::Stderr::Keep).
     pub log: String,
 }

@@ -164,7 +164,7 @@ impl Child {
     /// A handle with which another thread can kill the process.
     ///
     /// # Errors
-    /// If there is no descriptor left.
+    /// If the process has no descriptor left.
     pub fn killer(&self) -> Result<Killer, Error> {
         Ok(Killer {
             pidfd: self
@@ -209,7 +209,13 @@ impl Child {
         let exit = loop {
             match rustix::process::waitid(WaitId::PidFd(self.pidfd.as_fd()), options) {
                 Err(rustix::io::Errno::INTR) => {}
-                Err(e) => return Err(self.failed(e)),
+                Err(e) => {
+                    if e == rustix::io::Errno::CHILD {
+                        // Reaped elsewhere: its number is free.
+                        *lock(&self.unreaped) = None;
+                    }
+                    return Err(self.failed(e));
+                }
                 Ok(None) => return Ok(None),
                 Ok(Some(status)) => {
                     break status
@@ -223,13 +229,14 @@ impl Child {
             .and_then(|stat| guest_time(&stat))
             .unwrap_or_default();
         let mut unreaped = lock(&self.unreaped);
-        // What it started goes with it, while its number is still its own.
+        // Its descendants end with it, while its process number is still its own.
         if let Some(unreaped) = &*unreaped {
             unreaped.kill_group();
         }
-        let usage = wait_for_usage(self.pid)?;
+        let usage = wait_for_usage(self.pid);
         *unreaped = None;
         drop(unreaped);
+        let usage = usage?;
         Ok(exit.map(|exit| Ended {
             exit,
             usage: Usage {
@@ -383,6 +390,32 @@ mod tests {
         expect_end(&started);
         // A killer that comes late does no harm.
         child.kill();
+    }
+
+    #[test]
+    fn a_child_begins_with_no_signal_blocked() {
+        // The mask is this thread's alone.
+        let set = crate::mask::of(&[libc::SIGTERM]);
+        crate::mask::change(libc::SIG_BLOCK, &set).unwrap();
+        let child = shell("kill -TERM $$; exit 7");
+        assert_eq!(
+            child.wait().unwrap().exit,
+            Exit::Signal(libc::SIGTERM),
+            "the signal was blocked"
+        );
+    }
+
+    #[test]
+    fn a_child_that_was_reaped_elsewhere_is_not_killed() {
+        let child = shell("exit 0");
+        let options = rustix::process::WaitOptions::empty();
+        rustix::process::waitpid(Some(child.pid), options).unwrap();
+        let killer = child.killer().unwrap();
+        child.try_wait().unwrap_err();
+        assert!(
+            lock(&killer.unreaped).is_none(),
+            "a process group with a reused number could be killed"
+        );
     }
 
     #[test]

@@ -94,13 +94,11 @@ pub enum Error {
         source: io::Error,
     },
     /// A program was started and killed again, since it cannot be watched.
-    #[error(
-        "cannot watch {0} by a pidfd; it takes Linux 5.4, a sandbox that allows pidfd_open, and a descriptor to spare (ulimit -n)", program.display()
-    )]
+    #[error("cannot watch {0} by a pidfd", program.display())]
     Pidfd {
         /// The program.
         program: PathBuf,
-        /// The system error.
+        /// The system error, and the remedy.
         source: io::Error,
     },
     /// The VMM said what is not in its protocol.
@@ -142,4 +140,12 @@ impl Error {
             Self::Invalid { .. } | Self::InvalidFile { .. } | Self::SameImage { .. }
         )
     }
+}
+
+/// `cause`, with its remedy, if there is one, after it.
+pub(crate) fn with_remedy(cause: io::Error, remedy: &str) -> io::Error {
+    if remedy.is_empty() {
+        return cause;
+    }
+    io::Error::new(cause.kind(), format!("{cause}; {remedy}"))
 }

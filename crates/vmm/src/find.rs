@@ -5,6 +5,10 @@ use crate::accel::{self, Acceleration};
 use crate::crosvm::{Crosvm, Dialect, Platform};
 use crate::qemu::{self, Qemu};
 use crate::{Arch, Error, Vmm};
+
+pub use crate::program::Program;
+
+use host::Host;
 use std::env;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -28,31 +32,8 @@ const QEMU_KVM: &str = "qemu-kvm";
 /// Where Red Hat's systems install it, outside the search path.
 const LIBEXEC_QEMU_KVM: &str = "/usr/libexec/qemu-kvm";
 
-/// A VMM's program. Where it was found decides which kind it is: the platform's crosvm may have
-/// any file name.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Program {
-    /// crosvm.
-    Crosvm(PathBuf),
-    /// QEMU.
-    Qemu(PathBuf),
-}
-
-impl Program {
-    /// The program's path.
-    #[must_use]
-    pub fn path(&self) -> &Path {
-        match self {
-            Self::Crosvm(path) | Self::Qemu(path) => path,
-        }
-    }
-
-    /// Whether it is crosvm.
-    #[must_use]
-    pub fn is_crosvm(&self) -> bool {
-        matches!(self, Self::Crosvm(_))
-    }
-}
+/// The property that names another crosvm than the platform's.
+const CROSVM_PROPERTY: &str = "hypervisor.virtualizationmanager.crosvm_path";
 
 /// What the host says about its VMM.
 #[derive(Debug, Clone)]
@@ -64,6 +45,20 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// What `host` says: its system, and the crosvm that its property names.
+    #[must_use]
+    pub fn of_host(host: &Host) -> Self {
+        let named = host.property(CROSVM_PROPERTY).map(|path| host.path(&path));
+        Self {
+            platform: if host.is_android() {
+                Platform::Android
+            } else {
+                Platform::Linux
+            },
+            shipped: named.into_iter().chain([host.path(SHIPPED)]).collect(),
+        }
+    }
+
     /// The defaults of a Linux host: a crosvm may be where Android has it.
     #[must_use]
     pub fn linux() -> Self {

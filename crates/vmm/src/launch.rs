@@ -3,8 +3,10 @@
 
 use crate::Error;
 use crate::child::{Child, Kill};
-use crate::supervise;
+use crate::error::with_remedy;
+use crate::{mask, supervise};
 use command_fds::CommandFdExt;
+use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal};
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -170,20 +172,30 @@ impl Launch {
                 }
                 let _ = child.kill();
                 let _ = child.wait();
+                let remedy = match e {
+                    Errno::NOSYS => "use Linux 5.4 or later",
+                    Errno::PERM | Errno::ACCESS => "have the sandbox allow pidfd_open",
+                    Errno::MFILE | Errno::NFILE => "raise the limit on descriptors (ulimit -n)",
+                    _ => "",
+                };
                 Err(Error::Pidfd {
                     program: self.program,
-                    source: e.into(),
+                    source: with_remedy(e.into(), remedy),
                 })
             }
         }
     }
 }
 
-/// Has the kernel send `signal` to the child when the thread that started it ends, however it ends.
+/// Has the kernel send `signal` to the child when the thread that started it ends, however it ends;
+/// the child begins with no signal blocked.
 #[expect(unsafe_code, reason = "code between fork and exec has no safe form")]
 fn signal_with_parent(command: &mut Command, signal: Signal) {
     let parent = rustix::process::getpid();
+    let none = mask::empty();
     let hook = move || {
+        // The manager blocks the signals that end it, and a child inherits that.
+        mask::change(libc::SIG_SETMASK, &none)?;
         rustix::process::set_parent_process_death_signal(Some(signal))?;
         // The parent may have died before the line above.
         if rustix::process::getppid() != Some(parent) {
@@ -191,7 +203,7 @@ fn signal_with_parent(command: &mut Command, signal: Signal) {
         }
         Ok(())
     };
-    // SAFETY: the hook makes two system calls, allocates nothing and takes no lock, so it may run
+    // SAFETY: the hook makes three system calls, allocates nothing and takes no lock, so it may run
     // between fork and exec of a process with several threads.
     unsafe { command.pre_exec(hook) };
 }

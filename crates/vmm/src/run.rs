@@ -3,8 +3,8 @@
 //! its version, and crosvm's front ends.
 
 use crate::child::{Child, Exit};
-use crate::find::Program;
 use crate::launch::Launch;
+use crate::program::Program;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use std::io;
@@ -16,6 +16,8 @@ use std::time::{Duration, Instant};
 const PROBE_LIMIT: Duration = Duration::from_secs(10);
 /// Bytes of output that are kept: three times crosvm's help.
 const MAX_OUTPUT: usize = 256 << 10;
+/// Reads in a row.
+const MAX_READS: usize = 64;
 
 /// How a program ended, and what it printed.
 #[derive(Debug)]
@@ -73,10 +75,11 @@ pub(crate) fn to_end(child: &Child, limit: Duration) -> Result<Output, RunError>
     })
 }
 
-/// Reads what is there, up to the limit; `false` at the end of the stream.
+/// Reads what is there, at most what fills a pipe four times, so that a program that writes all the
+/// time does not keep its reader here; `false` at the end of the stream.
 pub(crate) fn drain(child: &Child, output: &mut Vec<u8>) -> bool {
     let mut buffer = [0; 4096];
-    loop {
+    for _ in 0..MAX_READS {
         match rustix::io::read(child.stderr(), &mut buffer) {
             Ok(0) => return false,
             Ok(n) => {
@@ -88,6 +91,7 @@ pub(crate) fn drain(child: &Child, output: &mut Vec<u8>) -> bool {
             Err(_) => return false,
         }
     }
+    true
 }
 
 /// Runs `program` for what it prints on its standard output.
@@ -146,6 +150,27 @@ mod tests {
         let child = shell("while :; do echo on and on; done");
         let result = to_end(&child, Duration::from_millis(300));
         assert!(matches!(result, Err(RunError::TimedOut(_))), "{result:?}");
+    }
+
+    #[test]
+    fn a_program_that_writes_faster_than_it_is_read_is_left_at_times() {
+        let mut process = std::process::Command::new("sleep")
+            .arg("1000")
+            .spawn()
+            .unwrap();
+        let pid = rustix::process::Pid::from_child(&process);
+        let flags = rustix::process::PidfdFlags::empty();
+        let pidfd = rustix::process::pidfd_open(pid, flags).unwrap();
+        // A pipe that is never empty.
+        let zeros = std::fs::File::open("/dev/zero").unwrap();
+        let kill = crate::child::Kill {
+            signal: rustix::process::Signal::KILL,
+            has_own_group: false,
+        };
+        let child = Child::new(pid, pidfd, zeros.into(), kill);
+        assert!(drain(&child, &mut Vec::new()), "the stream has no end");
+        drop(child);
+        assert!(process.try_wait().is_err(), "the child was not reaped");
     }
 
     #[test]

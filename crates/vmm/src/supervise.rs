@@ -8,6 +8,7 @@
 //! the way in which the script ended. A VMM that is a program needs none of this.
 
 use crate::child::Exit;
+use crate::error::with_remedy;
 use rustix::io::Errno;
 use rustix::process::{Pid, Resource, Rlimit, Signal, WaitOptions, WaitStatus};
 use std::ffi::OsString;
@@ -40,11 +41,11 @@ pub enum Error {
         source: io::Error,
     },
     /// The script could not be started.
-    #[error("cannot start {0}; its first line must name an interpreter that exists", program.display())]
+    #[error("cannot start {0}", program.display())]
     Start {
         /// The script.
         program: PathBuf,
-        /// The system error.
+        /// The system error, and the remedy.
         source: io::Error,
     },
 }
@@ -100,10 +101,18 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<Exit, Error>
     }
     let mut command = Command::new(&program);
     command.args(arguments);
-    signals.prepare(&mut command);
-    let child = command
-        .spawn()
-        .map_err(|source| Error::Start { program, source })?;
+    signals::Blocked::prepare(&mut command);
+    let child = command.spawn().map_err(|e| {
+        // The script itself was there a moment ago.
+        let remedy = match e.kind() {
+            io::ErrorKind::NotFound => "name an interpreter that exists in its first line",
+            _ => "",
+        };
+        Error::Start {
+            program,
+            source: with_remedy(e, remedy),
+        }
+    })?;
     let main = Pid::from_child(&child);
     signals::close_inherited();
     let mut exit = None;
@@ -113,8 +122,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<Exit, Error>
             _ => break,
         }
     }
-    let killed = end_descendants(main);
-    Ok(exit.or(killed).unwrap_or(Exit::Signal(libc::SIGKILL)))
+    let exit = end_descendants(main, exit);
+    Ok(exit.unwrap_or(Exit::Signal(libc::SIGKILL)))
 }
 
 /// Ends this process in the way of the script.
@@ -137,12 +146,16 @@ pub fn exit_like(exit: Exit) -> ! {
 /// Reaps all children that have ended; how `main` ended, if it is one of them.
 fn reap(main: Pid) -> Option<Exit> {
     let mut exit = None;
-    while let Ok(Some((pid, status))) = rustix::process::wait(WaitOptions::NOHANG) {
+    while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
         if pid == main {
             exit = exit_of(status);
         }
     }
     exit
+}
+
+fn wait(options: WaitOptions) -> rustix::io::Result<Option<(Pid, WaitStatus)>> {
+    rustix::io::retry_on_intr(|| rustix::process::wait(options))
 }
 
 fn exit_of(status: WaitStatus) -> Option<Exit> {
@@ -151,90 +164,78 @@ fn exit_of(status: WaitStatus) -> Option<Exit> {
 }
 
 /// Kills and reaps all descendants. When a process has ended, its children are this process's, so
-/// that the loop finds them, too. Returns how `main` ended, if that is still to be known.
-fn end_descendants(main: Pid) -> Option<Exit> {
-    let mut exit = None;
+/// that the loop finds them, too. `exit` is how `main` ended, if it has been reaped; returns the same
+/// afterwards.
+fn end_descendants(main: Pid, mut exit: Option<Exit>) -> Option<Exit> {
+    let mut options = WaitOptions::NOHANG;
     loop {
-        kill_children();
-        match rustix::process::wait(WaitOptions::empty()) {
+        match wait(options) {
             Ok(Some((pid, status))) if pid == main => exit = exit_of(status),
-            Ok(_) | Err(Errno::INTR) => {}
-            // No child is left.
-            Err(_) => return exit,
+            Ok(Some(_)) => {}
+            // Those that are left live.
+            Ok(None) if kill_children(exit.is_none().then_some(main)) => {
+                options = WaitOptions::empty();
+                continue;
+            }
+            // No child is left, or none that can be found.
+            Ok(None) | Err(_) => return exit,
         }
+        options = WaitOptions::NOHANG;
     }
 }
 
-fn kill_children() {
-    let id = std::process::id();
-    match fs::read_to_string(format!("/proc/self/task/{id}/children")) {
-        Ok(children) => {
-            for child in children.split_whitespace() {
-                if let Some(pid) = child.parse().ok().and_then(Pid::from_raw) {
-                    // Only this process reaps it, so the number is still the child's.
-                    let _ = rustix::process::kill_process(pid, Signal::KILL);
-                }
-            }
-        }
-        // A kernel without this file: the process group, with this process in it.
-        Err(_) => {
-            let _ = rustix::process::kill_current_process_group(Signal::KILL);
-        }
+/// Kills the children; `main` is the script, unless it has been reaped. Returns whether there was
+/// anything that it could kill.
+fn kill_children(main: Option<Pid>) -> bool {
+    let own = rustix::process::getpid();
+    // Only this process reaps its children, so their numbers are still theirs.
+    let kill = |pid| {
+        let _ = rustix::process::kill_process(pid, Signal::KILL);
+    };
+    if let Ok(children) = fs::read_to_string(format!("/proc/self/task/{own}/children")) {
+        let children = children.split_whitespace();
+        children
+            .filter_map(|child| child.parse().ok().and_then(Pid::from_raw))
+            .for_each(kill);
+        return true;
     }
+    // A kernel without this file.
+    if rustix::process::getpgrp() == own {
+        // With this process in it.
+        let _ = rustix::process::kill_current_process_group(Signal::KILL);
+        return true;
+    }
+    // The process group is the manager's, and perhaps its client's.
+    main.map(kill).is_some()
 }
 
 /// Signals and descriptors, for which there is no safe interface.
 #[expect(unsafe_code, reason = "signal masks and close_range have no safe form")]
 mod signals {
     use super::{Command, CommandExt, FIRST_INHERITED, Signal, io};
-    use std::mem::MaybeUninit;
+    use crate::mask;
     use std::ptr;
 
     /// The signals that [`Blocked::wait`] takes.
     const TAKEN: [libc::c_int; 4] = [libc::SIGCHLD, libc::SIGTERM, libc::SIGINT, libc::SIGHUP];
 
-    /// A set of signals that are blocked, and the mask before.
+    /// A set of signals that are blocked.
     pub(super) struct Blocked {
         set: libc::sigset_t,
-        before: libc::sigset_t,
-    }
-
-    fn empty() -> libc::sigset_t {
-        let mut set = MaybeUninit::uninit();
-        // SAFETY: sigemptyset writes the whole set.
-        unsafe { libc::sigemptyset(set.as_mut_ptr()) };
-        // SAFETY: the set was written by the call above, which cannot fail for a valid pointer.
-        unsafe { set.assume_init() }
-    }
-
-    fn set_mask(
-        how: libc::c_int,
-        set: &libc::sigset_t,
-        before: *mut libc::sigset_t,
-    ) -> io::Result<()> {
-        // SAFETY: `set` is initialized, and `before` is null or may be written to.
-        match unsafe { libc::pthread_sigmask(how, set, before) } {
-            0 => Ok(()),
-            error => Err(io::Error::from_raw_os_error(error)),
-        }
     }
 
     impl Blocked {
         pub(super) fn new() -> io::Result<Self> {
-            let (mut set, mut before) = (empty(), empty());
-            for signal in TAKEN {
-                // SAFETY: the set is initialized and the signal is a valid one.
-                unsafe { libc::sigaddset(&raw mut set, signal) };
-            }
-            set_mask(libc::SIG_BLOCK, &set, &raw mut before)?;
-            Ok(Self { set, before })
+            let set = mask::of(&TAKEN);
+            mask::change(libc::SIG_BLOCK, &set)?;
+            Ok(Self { set })
         }
 
-        /// Gives the child the mask from before, and has the kernel kill it with this process.
-        pub(super) fn prepare(&self, command: &mut Command) {
-            let (before, parent) = (self.before, rustix::process::getpid());
+        /// Has the child begin with no signal blocked, and the kernel kill it with this process.
+        pub(super) fn prepare(command: &mut Command) {
+            let (none, parent) = (mask::empty(), rustix::process::getpid());
             let hook = move || {
-                set_mask(libc::SIG_SETMASK, &before, ptr::null_mut())?;
+                mask::change(libc::SIG_SETMASK, &none)?;
                 rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
                 if rustix::process::getppid() != Some(parent) {
                     return Err(io::Error::from_raw_os_error(libc::ESRCH));
@@ -280,10 +281,7 @@ mod signals {
 
     /// Has this process end by `signal`; returns if that does not end it.
     pub(super) fn die_of(signal: libc::c_int) {
-        let mut set = empty();
-        // SAFETY: the set is initialized; a signal that killed a process is a valid one.
-        unsafe { libc::sigaddset(&raw mut set, signal) };
-        let _ = set_mask(libc::SIG_UNBLOCK, &set, ptr::null_mut());
+        let _ = mask::change(libc::SIG_UNBLOCK, &mask::of(&[signal]));
         // SAFETY: the default action is a valid one; no handler of this program is replaced.
         unsafe { libc::signal(signal, libc::SIG_DFL) };
         // SAFETY: raising a signal touches no memory of ours.

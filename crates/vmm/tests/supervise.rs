@@ -39,28 +39,47 @@ fn main() {
             }
         },
         Some(command) if command == MANAGER => manage(&PathBuf::from(arguments.next().unwrap())),
-        // Options of a test harness, such as a filter, are of no use here.
         _ => {}
     }
-    let tests: [(&str, fn(&Scripts)); 5] = [
-        ("a kill ends all descendants", a_kill_ends_all_descendants),
-        (
-            "a killed manager leaves nothing",
-            a_killed_manager_leaves_nothing,
-        ),
-        (
-            "the script's end ends the rest",
-            the_scripts_end_ends_the_rest,
-        ),
-        ("status and streams are the script's", status_and_streams),
-        ("inherited files close with the VMM", inherited_files_close),
-    ];
-    for (name, test) in tests {
+    // As a harness does: some of the tests by parts of their names, or only the names.
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let wanted: Vec<_> = words.iter().filter(|word| !word.starts_with('-')).collect();
+    let chosen = TESTS.iter().filter(|(name, _)| {
+        wanted.is_empty() || wanted.iter().any(|part| name.contains(part.as_str()))
+    });
+    let mut count = 0;
+    for (name, test) in chosen {
+        if words.iter().any(|word| word == "--list") {
+            println!("{name}: test");
+            continue;
+        }
         let directory = tempfile::tempdir().unwrap();
         test(&Scripts(directory.path()));
         println!("test {name} ... ok");
+        count += 1;
+    }
+    if count > 0 {
+        println!("\ntest result: ok. {count} passed; 0 failed; 0 ignored");
     }
 }
+
+/// A test and its name.
+type Test = (&'static str, fn(&Scripts<'_>));
+
+const TESTS: [Test; 6] = [
+    ("a_kill_ends_all_descendants", a_kill_ends_all_descendants),
+    (
+        "a_killed_manager_leaves_nothing",
+        a_killed_manager_leaves_nothing,
+    ),
+    (
+        "the_scripts_end_ends_the_rest",
+        the_scripts_end_ends_the_rest,
+    ),
+    ("status_and_streams", status_and_streams),
+    ("inherited_files_close", inherited_files_close),
+    ("no_signal_is_blocked", no_signal_is_blocked),
+];
 
 /// Makes scripts.
 struct Scripts<'a>(&'a Path);
@@ -150,22 +169,44 @@ fn a_killed_manager_leaves_nothing(scripts: &Scripts<'_>) {
 }
 
 fn the_scripts_end_ends_the_rest(scripts: &Scripts<'_>) {
-    let script =
-        scripts.make("setsid sh -c 'echo $$; exec sleep 1000' &\nread x < /dev/null\nexit 7");
+    // The script ends only when the process has told its number.
+    let fifo = scripts.0.join("fifo");
+    let script = scripts.make(&format!(
+        "mkfifo '{0}'
+setsid sh -c 'echo $$; echo ready > \"$0\"; exec sleep 1000' '{0}' &
+read x < '{0}'
+exit 7",
+        fifo.display()
+    ));
     let child = Launch::new(script).spawn_supervised().unwrap();
-    // The number may come or not: the script does not wait for it.
+    let started = read_lines(&child, 1)[0].trim().parse().unwrap();
     assert_eq!(child.wait().unwrap().exit, Exit::Code(7));
-    let mut text = [0; 64];
-    let count = rustix::io::read(child.stderr(), &mut text).unwrap_or(0);
-    let text = std::str::from_utf8(&text[..count]).unwrap();
-    if let Ok(pid) = text.trim().parse() {
-        let pid = Pid::from_raw(pid).unwrap();
-        assert_eq!(
-            rustix::process::test_kill_process(pid),
-            Err(rustix::io::Errno::SRCH),
-            "it still runs"
-        );
-    }
+    // The supervisor has reaped it before its own end.
+    assert_eq!(
+        rustix::process::test_kill_process(Pid::from_raw(started).unwrap()),
+        Err(rustix::io::Errno::SRCH),
+        "it still runs"
+    );
+}
+
+fn no_signal_is_blocked(scripts: &Scripts<'_>) {
+    // As in a manager, whose supervisor would inherit it.
+    block_sigterm();
+    let child = Launch::new(scripts.make("kill -TERM $$; exit 7"))
+        .spawn_supervised()
+        .unwrap();
+    assert_eq!(child.wait().unwrap().exit, Exit::Signal(libc::SIGTERM));
+}
+
+/// Blocks SIGTERM in this thread.
+#[allow(unsafe_code, reason = "signal masks have no safe form")]
+fn block_sigterm() {
+    // SAFETY: zeros are a valid set: the empty one.
+    let mut set: libc::sigset_t = unsafe { std::mem::zeroed() };
+    // SAFETY: the set is initialized, and the signal is a valid one.
+    unsafe { libc::sigaddset(&raw mut set, libc::SIGTERM) };
+    // SAFETY: the set is initialized, and the old mask is not asked for.
+    unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut()) };
 }
 
 fn status_and_streams(scripts: &Scripts<'_>) {

@@ -19,7 +19,8 @@ pub enum Error {
     },
     /// The prefix of the guest to host sockets cannot be used.
     #[error(
-        "socket prefix {prefix:?} cannot be used; it must be a file name of 1 to {max} bytes without '/' or NUL"
+        "socket prefix '{}' cannot be used; it must be a file name of 1 to {max} bytes without '/' or NUL",
+        prefix.escape_debug()
     )]
     Prefix {
         /// The prefix of the configuration.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What `cargo metadata` tells about the dependencies and about the crates that are published.
 
-use crate::steps::{output, say};
+use crate::steps::{output, run as run_program, say};
 use crate::workspace::{Workspace, cargo, host_triple};
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
@@ -22,14 +22,17 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     let published = published(&metadata).filter_map(|package| text(package, "name"));
     let names: Vec<_> = published.collect();
     say!("Rust {minimum} is enough; published: {}", names.join(", "));
-    let mut package = cargo();
-    package
-        .args(["package", "--no-verify", "--allow-dirty", "--quiet"])
-        .current_dir(&workspace.root);
-    for name in names {
-        package.args(["-p", name]);
-    }
-    crate::steps::run(&mut package)
+    let package = |options: &[&str]| {
+        let mut command = cargo();
+        command
+            .args(["package", "--no-verify", "--allow-dirty", "--quiet"])
+            .args(options)
+            .args(names.iter().flat_map(|name| ["-p", *name]))
+            .current_dir(&workspace.root);
+        run_program(&mut command)
+    };
+    // What the registry says of each dependency is here already, if it was built here.
+    package(&["--offline"]).or_else(|_| package(&[]))
 }
 
 /// The `rust-version` that all our crates have.

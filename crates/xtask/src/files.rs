@@ -36,7 +36,7 @@ pub(crate) fn write(file: &Path, content: &[u8]) -> Result<()> {
     fs::write(file, content).with_context(|| format!("write {}", file.display()))
 }
 
-/// As [`write`], and everyone may run it.
+/// As [`write()`], and everyone may run it.
 pub(crate) fn write_program(file: &Path, text: &str) -> Result<()> {
     write(file, text.as_bytes())?;
     set_mode(file, 0o755)

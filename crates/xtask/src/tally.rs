@@ -22,14 +22,14 @@ const SKIPPED: &str = "skipped: ";
 pub(crate) struct Tally {
     /// Where tests record their skips.
     file: PathBuf,
-    /// The skips that are no failures, if skips are.
+    /// The skips that are allowed, if other skips are failures.
     allowed: Option<PathBuf>,
     passed: usize,
     /// What failed, and where.
     failed: Vec<String>,
     /// Reasons by test. A test that skips in several processes is skipped once.
     skipped: BTreeMap<String, String>,
-    /// The tests that the device has run. What this machine itself skips of them is no skip.
+    /// The tests that the device has run. Skips of them on this machine do not count.
     in_device: BTreeSet<String>,
 }
 

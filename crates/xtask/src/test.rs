@@ -81,7 +81,7 @@ fn make_dist(args: &Args, workspace: &Workspace, installer: Installer) -> Result
         dev: false,
     };
     let guest = Guest::prepare(&made.kernel, workspace, installer)?;
-    // Whoever brings a kernel may have no distribution that others can be fetched from.
+    // With a kernel of the user's own there may be no distribution to fetch others from.
     let other = match &args.kernel.kernel {
         Some(_) => None,
         None => {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Telling the global service what becomes of VMs, for statistics; without it, the log.
 
-use super::global::{Global, Internal};
+use super::global::{Global, Internal, Repeat};
+use super::reporter::Reporter;
 use crate::reports::{Creation, End, Reports};
 use avf_aidl::global::{AtomVmBooted, AtomVmCreationRequested, AtomVmExited};
 use rsbinder::BinderResult;
@@ -17,21 +18,29 @@ const RAW_CONFIG: i32 = 2;
 #[derive(Debug, Clone)]
 pub(super) struct Atoms {
     global: Arc<Global>,
+    reporter: Arc<Reporter>,
     uid: u32,
 }
 
 impl Atoms {
-    pub(super) fn new(global: Arc<Global>, uid: u32) -> Self {
-        Self { global, uid }
+    pub(super) fn new(global: Arc<Global>, reporter: Arc<Reporter>, uid: u32) -> Self {
+        Self {
+            global,
+            reporter,
+            uid,
+        }
     }
 
-    /// Calls the service; `line` goes to the log where there is none, or it is not reached.
-    fn tell(&self, line: &str, call: impl Fn(&Internal) -> BinderResult<()>) {
-        match self.global.try_call(call) {
-            Ok(Some(())) => {}
-            Ok(None) => log::info!("{line}"),
-            Err(e) => log::info!("{line} (the global service was not told: {e})"),
-        }
+    /// Has the service called, which nobody waits for; `line` goes to the log where there is none, or
+    /// it is not reached.
+    fn tell(&self, line: String, call: impl Fn(&Internal) -> BinderResult<()> + Send + 'static) {
+        let global = Arc::clone(&self.global);
+        self.reporter
+            .send(move || match global.try_call(Repeat::IfUnsent, call) {
+                Ok(Some(())) => {}
+                Ok(None) => log::info!("{line}"),
+                Err(e) => log::info!("{line} (the global service was not told: {e})"),
+            });
     }
 }
 
@@ -65,7 +74,7 @@ impl Reports for Atoms {
             atom.numCpus,
             atom.memoryMib
         );
-        self.tell(&line, |service| service.atomVmCreationRequested(&atom));
+        self.tell(line, move |service| service.atomVmCreationRequested(&atom));
     }
 
     fn booted(&self, name: &str, elapsed: Duration) {
@@ -78,7 +87,7 @@ impl Reports for Atoms {
             "atom=vm_booted uid={} name={name:?} elapsed_ms={}",
             atom.uid, atom.elapsedTimeMillis
         );
-        self.tell(&line, |service| service.atomVmBooted(&atom));
+        self.tell(line, move |service| service.atomVmBooted(&atom));
     }
 
     fn exited(&self, end: &End<'_>) {
@@ -105,7 +114,7 @@ impl Reports for Atoms {
             atom.guestTimeMillis,
             atom.rssCrosvmKb
         );
-        self.tell(&line, |service| service.atomVmExited(&atom));
+        self.tell(line, move |service| service.atomVmExited(&atom));
     }
 }
 

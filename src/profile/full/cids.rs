@@ -6,13 +6,10 @@ use crate::client::Client;
 use crate::error::{Error, Kind};
 use crate::vm::directory::Error as DirectoryError;
 use crate::vm::{VmDirectory, vhost};
-use cid_lock::{CidLock, CidLocks};
+use cid::{CIDS, CidLock, CidLocks};
 use host::Host;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
-
-/// The CIDs that are handed out.
-pub(super) const CIDS: std::ops::RangeInclusive<u32> = 2048..=65535;
 
 /// The next CID of this manager, and the locks that keep it from others.
 #[derive(Debug)]
@@ -33,7 +30,7 @@ impl Cids {
 
     /// The lock of `cid`, or none if another VM of the machine has it.
     pub(super) fn lock(&self, host: &Host, cid: u32) -> Result<Option<CidLock>, Error> {
-        let failed = |e: cid_lock::Error| Error::failed("reserve a CID among all managers", e);
+        let failed = |e: cid::Error| Error::failed("cannot reserve a CID among all managers", e);
         let locks = match self.locks.get() {
             Some(locks) => locks,
             None => {

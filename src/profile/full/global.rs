@@ -8,7 +8,7 @@ use avf_aidl::global::IVirtualizationServiceInternal;
 use rsbinder::{BinderResult, Status, StatusCode, Strong};
 use service_client::Service;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError};
 
 /// The global service's object.
 pub(super) type Internal = Strong<dyn IVirtualizationServiceInternal>;
@@ -35,15 +35,35 @@ impl Global {
     /// The service; none if it does not run. If it is not known yet, it is looked for, and asked for
     /// what a manager needs of it before its first VM.
     pub(super) fn get(&self) -> Result<Option<Arc<Service>>, Error> {
-        let mut known = self.service();
-        if known.is_none()
-            && let Some(service) = service_client::connect(&self.root)
-                .map_err(|e| Error::failed("reach the global virtualization service", e))?
-        {
-            lift_memory_lock_limit(&service.binder());
-            *known = Some(Arc::new(service));
+        let known = self.service().clone();
+        if known.is_some() {
+            return Ok(known);
         }
-        Ok(known.clone())
+        // Unlocked: a service that hangs must not make callers wait one after the other.
+        let Some(found) = self.find()? else {
+            return Ok(None);
+        };
+        lift_memory_lock_limit(&found.binder());
+        let found = Arc::new(found);
+        // The first one that was found stays, since VMs may have something of it.
+        let known = Arc::clone(self.service().get_or_insert_with(|| Arc::clone(&found)));
+        Ok(Some(known))
+    }
+
+    /// Finds the service. One that this user may not connect to is as none: it gives nothing that an own
+    /// VM cannot do without.
+    fn find(&self) -> Result<Option<Service>, Error> {
+        match service_client::connect(&self.root) {
+            Err(e @ service_client::Error::Forbidden { .. }) => {
+                static TOLD: Once = Once::new();
+                TOLD.call_once(|| {
+                    log::info!("going on without the global service: {}", host::chain(&e));
+                });
+                Ok(None)
+            }
+            other => other
+                .map_err(|e| Error::failed("cannot reach the global virtualization service", e)),
+        }
     }
 
     /// Lets go of `dead`, unless another caller has found the one after it by now: with the session
@@ -56,10 +76,11 @@ impl Global {
         }
     }
 
-    /// Makes a call, once more if the service turns out to have been restarted; `None` if there is
-    /// no service.
+    /// Makes a call, once more if the service turns out to have been restarted and `repeat` allows
+    /// it; `None` if there is no service.
     pub(super) fn try_call<T>(
         &self,
+        repeat: Repeat,
         call: impl Fn(&Internal) -> BinderResult<T>,
     ) -> Result<Option<T>, Status> {
         let mut retried = false;
@@ -69,7 +90,7 @@ impl Global {
             };
             match call(&service.binder()) {
                 Ok(value) => return Ok(Some(value)),
-                Err(status) if is_dead(&status) && !retried => {
+                Err(status) if repeat.suits(&status) && !retried => {
                     self.forget(&service);
                     retried = true;
                 }
@@ -82,18 +103,31 @@ impl Global {
     pub(super) fn call<T>(
         &self,
         method: &str,
+        repeat: Repeat,
         call: impl Fn(&Internal) -> BinderResult<T>,
     ) -> BinderResult<T> {
-        self.try_call(call)?
+        self.try_call(repeat, call)?
             .ok_or_else(|| unsupported(&no_global_service(method)))
     }
 }
 
-fn is_dead(status: &Status) -> bool {
-    matches!(
-        status.transaction_error(),
-        StatusCode::DeadObject | StatusCode::FailedTransaction
-    )
+/// When a call is made once more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Repeat {
+    /// If the service was gone before the call: for calls that allocate something, or count.
+    IfUnsent,
+    /// Also if the answer failed: for calls that may be made twice.
+    IfUnanswered,
+}
+
+impl Repeat {
+    fn suits(self, status: &Status) -> bool {
+        match status.transaction_error() {
+            StatusCode::DeadObject => true,
+            StatusCode::FailedTransaction => self == Self::IfUnanswered,
+            _ => false,
+        }
+    }
 }
 
 /// Only VMs that lock memory need it, so that a refusal is a warning.

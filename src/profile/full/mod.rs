@@ -7,6 +7,7 @@ mod cids;
 mod directories;
 mod global;
 mod provider;
+mod reporter;
 mod resources;
 mod selection;
 mod vendor_image;

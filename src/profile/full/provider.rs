@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Who may have a VM, and what makes it unique on the machine.
+//! Decides who may have a VM, and allocates what makes it unique on the machine.
 
 use super::atoms::Atoms;
-use super::cids::{CIDS, Cids, is_taken, no_cid};
+use super::cids::{Cids, is_taken, no_cid};
 use super::directories;
-use super::global::{Global, Internal};
+use super::global::{Global, Internal, Repeat};
+use super::reporter::Reporter;
 use super::resources::Resources;
 use super::selection::Selection;
 use crate::app_config::Platform;
@@ -19,10 +20,10 @@ use crate::vm::plan::Equipment;
 use crate::vm::{Context, VmDirectory, vhost};
 use avf_aidl::common::Certificate;
 use avf_aidl::service::{AssignableDevice, VirtualMachineDebugInfo, VirtualMachineRawConfig};
+use cid::CIDS;
 use host::Host;
 use permissions::{Authority, Caller, Controller, Permission, Policy};
 use rsbinder::BinderResult;
-use rustix::rand::{GetRandomFlags, getrandom};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -46,6 +47,7 @@ pub struct Full {
     host: Host,
     client: Client,
     global: Arc<Global>,
+    reporter: Arc<Reporter>,
     cids: Cids,
 }
 
@@ -67,8 +69,8 @@ impl Full {
                 .map_err(denied);
         }
         // This process has the user and the groups of its client, who forked it.
-        let policy =
-            Policy::load(self.host.root()).map_err(|e| Error::failed("read the permissions", e))?;
+        let policy = Policy::of_managers(self.host.root())
+            .map_err(|e| Error::failed("cannot read the permissions", e))?;
         Authority::check(&policy, permission, &Caller::this_process()).map_err(denied)
     }
 
@@ -81,7 +83,9 @@ impl Full {
             let pid = self.client.pid();
             let Some(context) = self
                 .global
-                .try_call(|service: &Internal| service.allocateGlobalVmContext(pid))
+                .try_call(Repeat::IfUnsent, |service: &Internal| {
+                    service.allocateGlobalVmContext(pid)
+                })
                 .map_err(refused)?
             else {
                 return Ok(None);
@@ -93,7 +97,7 @@ impl Full {
                 .filter(|cid| CIDS.contains(cid))
                 .ok_or_else(|| {
                     Error::io(
-                        format!("take the CID {cid} of the global service"),
+                        format!("cannot take the CID {cid} of the global service"),
                         io::Error::other("it is not one for VMs"),
                     )
                 })?;
@@ -128,7 +132,7 @@ impl Full {
             equipment.assigned = Some(resources.devices(&self.global, &config.devices)?);
         }
         if config.networkSupported {
-            equipment.tap = Some(resources.network(&self.global)?);
+            equipment.tap = Some(resources.network(&self.global, &self.reporter)?);
         }
         Ok(equipment)
     }
@@ -148,6 +152,7 @@ impl Profile for Full {
         Self {
             selection: Selection::new(&host),
             global: Arc::new(Global::new(host.root().to_owned())),
+            reporter: Arc::new(Reporter::new()),
             host,
             client,
             cids: Cids::new(),
@@ -191,7 +196,7 @@ impl Profile for Full {
             vsock,
             directory,
             equipment,
-            listing: resources.listing(),
+            listing: resources.listing(&self.reporter),
             resources: Box::new(resources),
         })
     }
@@ -201,7 +206,8 @@ impl Profile for Full {
     }
 
     fn reports(&self) -> Arc<dyn Reports> {
-        Arc::new(Atoms::new(Arc::clone(&self.global), self.client.uid()))
+        let (global, reporter) = (Arc::clone(&self.global), Arc::clone(&self.reporter));
+        Arc::new(Atoms::new(global, reporter, self.client.uid()))
     }
 
     /// The global service's, which remembers it; without one, 64 random bytes.
@@ -209,29 +215,29 @@ impl Profile for Full {
         self.check_instances("allocateInstanceId")?;
         if let Some(id) = self
             .global
-            .try_call(|service| service.allocateInstanceId())?
+            .try_call(Repeat::IfUnsent, |service| service.allocateInstanceId())?
         {
             return Ok(id);
         }
         let mut id = [0; 64];
-        let mut filled = 0;
-        while filled < id.len() {
-            filled += getrandom(&mut id[filled..], GetRandomFlags::empty())
-                .map_err(|e| failure(&io::Error::from(e)))?;
-        }
+        getrandom::fill(&mut id).map_err(|e| failure(&e))?;
         Ok(id)
     }
 
     fn remove_instance(&self, id: &[u8; 64]) -> BinderResult<()> {
         self.check_instances("removeVmInstance")?;
         self.global
-            .call("removeVmInstance", |service| service.removeVmInstance(id))
+            .call("removeVmInstance", Repeat::IfUnanswered, |service| {
+                service.removeVmInstance(id)
+            })
     }
 
     fn claim_instance(&self, id: &[u8; 64]) -> BinderResult<()> {
         self.check_instances("claimVmInstance")?;
         self.global
-            .call("claimVmInstance", |service| service.claimVmInstance(id))
+            .call("claimVmInstance", Repeat::IfUnanswered, |service| {
+                service.claimVmInstance(id)
+            })
     }
 
     fn check_host_console_names() -> BinderResult<()> {
@@ -241,7 +247,9 @@ impl Profile for Full {
     /// The VMs that the global service knows, and those whose directories this user can read: the
     /// service need not run, and does not know VMs that were created without it.
     fn debug_list_vms(&self) -> BinderResult<Vec<VirtualMachineDebugInfo>> {
-        let known = self.global.try_call(|service| service.debugListVms())?;
+        let known = self
+            .global
+            .try_call(Repeat::IfUnanswered, |service| service.debugListVms())?;
         let mut all = known.unwrap_or_default();
         for vm in directories::list(&self.host) {
             if !all.iter().any(|other| other.cid == vm.cid) {
@@ -260,18 +268,20 @@ impl Profile for Full {
             "getAssignableDevices",
             "device_assignment",
         )?;
-        self.global.call("getAssignableDevices", |service| {
-            service.getAssignableDevices()
-        })
+        self.global
+            .call("getAssignableDevices", Repeat::IfUnanswered, |service| {
+                service.getAssignableDevices()
+            })
     }
 
     fn enable_test_attestation(&self) -> BinderResult<()> {
         self.check(Permission::Custom)
             .map_err(|e| rsbinder::Status::from(&e))?;
         check_attestation("enableTestAttestation")?;
-        self.global.call("enableTestAttestation", |service| {
-            service.enableTestAttestation()
-        })
+        self.global
+            .call("enableTestAttestation", Repeat::IfUnanswered, |service| {
+                service.enableTestAttestation()
+            })
     }
 
     /// What the global service says; without it there is none.
@@ -279,18 +289,19 @@ impl Profile for Full {
         if !Self::CAPABILITIES.remote_attestation {
             return Ok(false);
         }
-        let answer = self
-            .global
-            .try_call(|service| service.isRemoteAttestationSupported())?;
+        let answer = self.global.try_call(Repeat::IfUnanswered, |service| {
+            service.isRemoteAttestationSupported()
+        })?;
         Ok(answer.unwrap_or(false))
     }
 
     fn request_attestation(&self, csr: &[u8], test_mode: bool) -> BinderResult<Vec<Certificate>> {
         check_attestation("requestAttestation")?;
         let uid = self.client.uid().cast_signed();
-        self.global.call("requestAttestation", |service| {
-            service.requestAttestation(csr, uid, test_mode)
-        })
+        self.global
+            .call("requestAttestation", Repeat::IfUnanswered, |service| {
+                service.requestAttestation(csr, uid, test_mode)
+            })
     }
 }
 

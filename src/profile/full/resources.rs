@@ -1,20 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What a VM has beside its directory: its CID among all managers, and what the global service gave.
 
-use super::global::{Global, Internal};
+use super::global::{Global, Internal, Repeat};
+use super::reporter::Reporter;
 use crate::error::Error;
 use crate::fd::duplicate;
 use crate::vm::Listing;
 use avf_aidl::global::{IBoundDevice, IGlobalVmContext};
-use cid_lock::CidLock;
+use cid::CidLock;
 use rsbinder::{ParcelFileDescriptor, Strong};
 use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use vmm::plan::{Assigned, AssignedDevice};
-
-/// The interface's name suffix of a VM's network device.
-const TAP_SUFFIX: &str = "fixed";
 
 /// What a VM has of the profile's. Dropping it gives all of it back.
 // Dropped in this order: the network and the devices, then the CID; its lock first, for the service
@@ -61,16 +59,25 @@ impl Resources {
     }
 
     /// How the VM's console is listed, if the global service lists it.
-    pub(super) fn listing(&self) -> Option<Arc<dyn Listing>> {
+    pub(super) fn listing(&self, reporter: &Arc<Reporter>) -> Option<Arc<dyn Listing>> {
         let context = self.context.as_ref()?;
-        Some(Arc::new(ConsoleListing(context.0.clone())))
+        Some(Arc::new(ConsoleListing {
+            context: context.0.clone(),
+            reporter: Arc::clone(reporter),
+        }))
     }
 
     /// A network device for the VM.
-    pub(super) fn network(&mut self, global: &Arc<Global>) -> Result<OwnedFd, Error> {
+    pub(super) fn network(
+        &mut self,
+        global: &Arc<Global>,
+        reporter: &Arc<Reporter>,
+    ) -> Result<OwnedFd, Error> {
+        // The service names the interface by it, so it must be the VM's own.
+        let suffix = self.cid().to_string();
         let tap = global
-            .call("networkSupported", |service| {
-                service.createTapInterface(TAP_SUFFIX)
+            .call("networkSupported", Repeat::IfUnsent, |service| {
+                service.createTapInterface(&suffix)
             })
             .map_err(|e| {
                 Error::refused(
@@ -79,11 +86,13 @@ impl Resources {
                 )
             })?;
         // Kept first: whatever fails from here on takes it down.
-        let tap = self.tap.insert(Tap {
-            fd: tap,
+        let fd = duplicate("the network device", &tap);
+        self.tap = Some(Tap {
+            fd: Some(tap),
             global: Arc::clone(global),
+            reporter: Arc::clone(reporter),
         });
-        duplicate("the network device", &tap.fd)
+        fd
     }
 
     /// The devices whose directories in sysfs are `paths`, bound for the VM.
@@ -95,10 +104,14 @@ impl Resources {
             )
         };
         let bound = global
-            .call("devices", |service| service.bindDevicesToVfioDriver(paths))
+            .call("devices", Repeat::IfUnsent, |service| {
+                service.bindDevicesToVfioDriver(paths)
+            })
             .map_err(refused)?;
         let dtbo = global
-            .call("devices", |service| service.getDtboFile())
+            .call("devices", Repeat::IfUnanswered, |service| {
+                service.getDtboFile()
+            })
             .map_err(refused)?;
         let mut devices = Vec::new();
         for device in bound {
@@ -115,10 +128,12 @@ impl Resources {
     }
 }
 
-/// A network device of the global service's. Dropping it takes it down.
+/// A network device of the global service's. Dropping it has it taken down, by a thread that a
+/// service that hangs may keep.
 struct Tap {
-    fd: ParcelFileDescriptor,
+    fd: Option<ParcelFileDescriptor>,
     global: Arc<Global>,
+    reporter: Arc<Reporter>,
 }
 
 impl std::fmt::Debug for Tap {
@@ -129,15 +144,22 @@ impl std::fmt::Debug for Tap {
 
 impl Drop for Tap {
     fn drop(&mut self) {
-        let delete = |service: &Internal| service.deleteTapInterface(&self.fd);
-        if let Err(e) = self.global.try_call(delete) {
-            log::warn!("cannot take the VM's network device down: {e}");
-        }
+        let Some(fd) = self.fd.take() else { return };
+        let global = Arc::clone(&self.global);
+        self.reporter.send(move || {
+            let delete = |service: &Internal| service.deleteTapInterface(&fd);
+            if let Err(e) = global.try_call(Repeat::IfUnanswered, delete) {
+                log::warn!("cannot take down a VM's network device: {e}");
+            }
+        });
     }
 }
 
-/// Has the global service list where a VM's console is.
-struct ConsoleListing(Strong<dyn IGlobalVmContext>);
+/// Has the global service list where a VM's console is, by a thread that a service that hangs may keep.
+struct ConsoleListing {
+    context: Strong<dyn IGlobalVmContext>,
+    reporter: Arc<Reporter>,
+}
 
 impl std::fmt::Debug for ConsoleListing {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -147,8 +169,11 @@ impl std::fmt::Debug for ConsoleListing {
 
 impl Listing for ConsoleListing {
     fn set_console(&self, path: &str) {
-        if let Err(e) = self.0.setHostConsoleName(path) {
-            log::warn!("the global service does not list the console {path}: {e}");
-        }
+        let (context, path) = (self.context.clone(), path.to_owned());
+        self.reporter.send(move || {
+            if let Err(e) = context.setHostConsoleName(&path) {
+                log::warn!("the global service does not list the console {path}: {e}");
+            }
+        });
     }
 }

@@ -9,15 +9,24 @@ use host::Host;
 use microdroid::PayloadConfig;
 use microdroid::apex::{ApexInfoList, CLASSPATH, Source, StagedApex};
 use rsbinder::FromIBinder;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 use service_client::Kernel;
 use std::fs::File;
 use std::io;
+use std::os::fd::BorrowedFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+use vmm::child::Exit;
+use vmm::launch::Launch;
 
 /// The platform's tool that knows the class path.
 const DERIVE_CLASSPATH: &str = "/apex/com.android.sdkext/bin/derive_classpath";
+/// How long it may take.
+const LIMIT: Duration = Duration::from_secs(10);
+/// More than any class path has, in bytes.
+const LONGEST: usize = 1 << 20;
 /// The platform's service that knows staged APEXes.
 const PACKAGES: &str = "package_native";
 
@@ -35,8 +44,9 @@ impl Selection {
 
     /// Takes staged APEXes in the place of active ones.
     fn stage(&self, list: &mut ApexInfoList) -> Result<(), Error> {
-        let failed =
-            |what: &str, source: Cause| Error::failed(format!("prefer_staged: {what}"), source);
+        let failed = |what: &str, source: Cause| {
+            Error::failed(format!("prefer_staged: cannot {what}"), source)
+        };
         let ask = |e: rsbinder::Status| failed("ask for the staged APEXes", Box::new(e));
         let found = Kernel::open(self.host.root()).and_then(|kernel| kernel.get(PACKAGES));
         let Some(packages) = found.unwrap_or_else(|e| {
@@ -56,7 +66,7 @@ impl Selection {
             let time = std::fs::metadata(self.host.path(&info.diskImagePath))
                 .map_err(|e| {
                     failed(
-                        &format!("staged APEX {name}: {}", path.display()),
+                        &format!("stat the staged APEX {name}, {}", path.display()),
                         Box::new(e),
                     )
                 })?
@@ -76,7 +86,7 @@ impl Selection {
 impl Platform for Selection {
     fn complete(&self, list: &mut ApexInfoList, config: &PayloadConfig) -> Result<(), Error> {
         if config.apexes.iter().any(|apex| apex.name == CLASSPATH) {
-            list.mark_classpath(&class_path(&self.host.path(DERIVE_CLASSPATH))?);
+            list.mark_classpath(&class_path(&self.host.path(DERIVE_CLASSPATH), LIMIT)?);
         }
         if config.prefer_staged {
             self.stage(list)?;
@@ -93,22 +103,75 @@ impl Platform for Selection {
     }
 }
 
-/// What the platform's tool prints of the class path.
-fn class_path(program: &Path) -> Result<String, Error> {
-    let failed = |e: io::Error| {
-        Error::io(
-            format!("cannot run {} for {CLASSPATH}", program.display()),
-            e,
-        )
+/// What the platform's tool prints of the class path. It is killed with this manager, or after `limit`.
+fn class_path(program: &Path, limit: Duration) -> Result<String, Error> {
+    let failed = |e: Cause| Error::failed(format!("cannot find the class path for {CLASSPATH}"), e);
+    let broken = |what: &str| {
+        let what = format!("{} {what}", program.display());
+        failed(io::Error::other(what).into())
     };
-    let output = Command::new(program)
-        .arg("/proc/self/fd/1")
-        .stdin(Stdio::null())
-        .stderr(Stdio::inherit())
-        .output()
-        .map_err(failed)?;
-    if !output.status.success() {
-        return Err(failed(io::Error::other(output.status.to_string())));
+    let mut launch = Launch::new(program.to_owned());
+    launch.arg("/proc/self/fd/1").discard_stderr();
+    let child = launch.spawn().map_err(|e| failed(e.into()))?;
+    let deadline = Instant::now() + limit;
+    let late = || broken(&format!("did not end within {} s", limit.as_secs()));
+    let mut text = Vec::new();
+    let mut buffer = [0; 4096];
+    loop {
+        match rustix::io::read(child.stderr(), &mut buffer) {
+            Ok(0) => break,
+            Ok(n) if text.len() + n > LONGEST => return Err(broken("prints too much")),
+            Ok(n) => text.extend_from_slice(&buffer[..n]),
+            Err(Errno::INTR) => {}
+            Err(Errno::AGAIN) => {
+                if !is_readable(child.stderr(), deadline).map_err(|e| failed(e.into()))? {
+                    return Err(late());
+                }
+            }
+            Err(e) => return Err(failed(io::Error::from(e).into())),
+        }
     }
-    String::from_utf8(output.stdout).map_err(|e| failed(io::Error::other(e)))
+    if !is_readable(child.pidfd(), deadline).map_err(|e| failed(e.into()))? {
+        return Err(late());
+    }
+    match child.wait().map_err(|e| failed(e.into()))?.exit {
+        Exit::Code(0) => String::from_utf8(text).map_err(|e| failed(e.into())),
+        exit => Err(broken(&format!("ended with {exit}"))),
+    }
+}
+
+/// Whether `fd` becomes readable, or its other end closed, before `deadline`.
+fn is_readable(fd: BorrowedFd<'_>, deadline: Instant) -> io::Result<bool> {
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let timeout = Timespec::try_from(left).ok();
+        match poll(
+            &mut [PollFd::from_borrowed_fd(fd, PollFlags::IN)],
+            timeout.as_ref(),
+        ) {
+            Ok(ready) => return Ok(ready > 0),
+            Err(Errno::INTR) => {}
+            Err(e) => return Err(e.into()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tool_of_the_class_path_has_limited_time() {
+        let ask = |program: &str, limit| {
+            class_path(Path::new(program), limit).map_err(|e| host::chain(&e))
+        };
+        let plenty = Duration::from_secs(60);
+        // It prints its argument.
+        assert_eq!(ask("/bin/echo", plenty).unwrap(), "/proc/self/fd/1\n");
+        let error = ask("/bin/false", plenty).unwrap_err();
+        assert!(error.contains("/bin/false ended with"), "{error}");
+        // Reads its script from its own standard output, which never comes.
+        let error = ask("/bin/sh", Duration::from_millis(100)).unwrap_err();
+        assert!(error.contains("/bin/sh did not end within"), "{error}");
+    }
 }

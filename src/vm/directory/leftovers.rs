@@ -2,6 +2,7 @@
 //! Ending and removing what a manager that was killed left.
 
 use super::read_note;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, OFlags, flock};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal};
@@ -10,13 +11,13 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::time::{Duration, Instant};
 use vm_directory::{Directory, OWNER, Process};
 
 /// How long a killed process may take to be gone.
-const KILL: rustix::event::Timespec = rustix::event::Timespec {
-    tv_sec: 10,
-    tv_nsec: 0,
-};
+const KILL: Duration = Duration::from_secs(10);
+/// How long processes that the kernel has told of their manager's end may take to end themselves.
+const GRACE: Duration = Duration::from_secs(5);
 
 /// Removes what managers that were killed left in `base`. Directories that are held stay, and so do
 /// those of other users.
@@ -58,7 +59,7 @@ fn sweep_one(path: &Path) -> io::Result<()> {
         .is_ok_and(|named| (named.dev(), named.ino()) == (held.dev(), held.ino()));
     if is_same && held.uid() == rustix::process::geteuid().as_raw() {
         remove_leftovers(&lock, path)?;
-        // Whoever has opened it meanwhile finds that it is gone, and makes a new one.
+        // A process that has opened it in the meantime finds that it is gone, and makes a new one.
         fs::remove_dir(path)?;
     }
     Ok(())
@@ -75,9 +76,7 @@ pub(super) fn remove_leftovers(opened: &File, path: &Path) -> io::Result<()> {
         return Ok(());
     }
     log::warn!("removing what a killed manager left in {}", path.display());
-    for process in read_note(opened, path).unwrap_or_default().all_processes() {
-        end_orphan(process)?;
-    }
+    end_orphans(read_note(opened, path).unwrap_or_default().all_processes())?;
     remove_content(path)
 }
 
@@ -96,33 +95,61 @@ pub(super) fn remove_content(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Kills a process if it is still the one of the note.
-fn end_orphan(process: Process) -> io::Result<()> {
-    let pid = process.pid;
-    let Some(id) = Pid::from_raw(pid) else {
-        return Ok(());
+/// The processes that are still those of the note.
+fn orphans(processes: Vec<Process>) -> Vec<(Process, Pid, OwnedFd)> {
+    let find = |process: Process| {
+        let id = Pid::from_raw(process.pid)?;
+        let pidfd = rustix::process::pidfd_open(id, PidfdFlags::empty()).ok()?;
+        // Without its time of start it could be any other process.
+        let is_noted = process.start != 0 && Process::of_pid(process.pid) == Some(process);
+        is_noted.then_some((process, id, pidfd))
     };
-    let Ok(pidfd) = rustix::process::pidfd_open(id, PidfdFlags::empty()) else {
-        return Ok(());
-    };
-    // Without its time of start it could be any other process.
-    if process.start == 0 || Process::of_pid(pid) != Some(process) {
-        return Ok(());
+    processes.into_iter().filter_map(find).collect()
+}
+
+/// Waits until the processes of the note have ended, and kills those that do not end. The kernel has
+/// told them of their manager's end; a script's supervisor has to kill its VMM first, and must not
+/// be killed before it has.
+fn end_orphans(processes: Vec<Process>) -> io::Result<()> {
+    let end = Instant::now() + GRACE;
+    let mut left = Vec::new();
+    for orphan in orphans(processes) {
+        if !has_ended(&orphan.2, end.saturating_duration_since(Instant::now()))? {
+            left.push(orphan);
+        }
     }
-    log::warn!("killing process {pid}, which a killed manager left running");
-    match rustix::process::pidfd_send_signal(&pidfd, Signal::KILL) {
-        Ok(()) | Err(Errno::SRCH) => {}
-        Err(e) => return Err(e.into()),
+    for (process, id, pidfd) in &left {
+        let pid = process.pid;
+        log::warn!("killing process {pid}, which a killed manager left running");
+        // What a script has started is in its process group, which the supervisor leads.
+        if rustix::process::getpgid(Some(*id)) == Ok(*id) && Process::of_pid(pid) == Some(*process)
+        {
+            // It fails only if nothing is left to kill.
+            let _ = rustix::process::kill_process_group(*id, Signal::KILL);
+        }
+        match rustix::process::pidfd_send_signal(pidfd, Signal::KILL) {
+            Ok(()) | Err(Errno::SRCH) => {}
+            Err(e) => return Err(e.into()),
+        }
+        if !has_ended(pidfd, KILL)? {
+            return Err(io::Error::other(format!(
+                "process {pid} does not end after SIGKILL"
+            )));
+        }
     }
-    let mut fds = [rustix::event::PollFd::new(
-        &pidfd,
-        rustix::event::PollFlags::IN,
-    )];
-    match rustix::event::poll(&mut fds, Some(&KILL)) {
-        Ok(0) => Err(io::Error::other(format!(
-            "process {pid} does not end after SIGKILL"
-        ))),
-        Ok(_) => Ok(()),
-        Err(e) => Err(e.into()),
+    Ok(())
+}
+
+/// Waits until the process of `pidfd` has ended, at most for `limit`.
+fn has_ended(pidfd: &OwnedFd, limit: Duration) -> io::Result<bool> {
+    let end = Instant::now() + limit;
+    loop {
+        let left = end.saturating_duration_since(Instant::now());
+        let timeout = Timespec::try_from(left).map_err(io::Error::other)?;
+        match poll(&mut [PollFd::new(pidfd, PollFlags::IN)], Some(&timeout)) {
+            Err(Errno::INTR) => {}
+            Err(e) => return Err(e.into()),
+            Ok(count) => return Ok(count > 0),
+        }
     }
 }

@@ -14,7 +14,7 @@ pub use leftovers::sweep;
 
 use host::printable;
 use leftovers::{is_abandoned, remove_content, remove_leftovers};
-use rustix::fs::{CWD, FlockOperation, Mode, OFlags, flock};
+use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, OFlags, flock, fstat, statat};
 use rustix::io::Errno;
 use std::fs::{self, DirBuilder, File};
 use std::io;
@@ -54,15 +54,16 @@ pub enum Error {
     },
     /// The directory belongs to another user.
     #[error(
-        "cannot use {}: it belongs to user {owner}, not to user {me}; remove it, or run as its owner",
+        "cannot use {}: it belongs to user {owner}, not to user {me}; stop the VM of user {owner}, or remove the \
+         directory if none runs",
         path.display()
     )]
     Foreign {
         /// The directory.
         path: PathBuf,
-        /// Who owns it.
+        /// Its owner.
         owner: u32,
-        /// Who wants it.
+        /// The user who wants it.
         me: u32,
     },
     /// Others kept removing it.
@@ -88,7 +89,7 @@ pub struct VmDirectory {
     maker: Maker,
 }
 
-/// Who made a directory, and removes it.
+/// The process that made a directory and removes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Maker {
     /// A manager, in a directory of its user.
@@ -134,6 +135,13 @@ impl VmDirectory {
             {
                 return Err(io("make directory")(e));
             }
+            // Another user's note could say anything, and his lock could be held for ever: neither is
+            // looked at. Whether the directory may be opened makes no difference.
+            match statat(CWD, &path, AtFlags::SYMLINK_NOFOLLOW) {
+                Ok(stat) => check_owner(&path, stat.st_uid)?,
+                Err(Errno::NOENT) if maker == Maker::Manager => continue,
+                Err(e) => return Err(io("stat directory")(e.into())),
+            }
             let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::RDONLY;
             let lock = match rustix::fs::openat(CWD, &path, flags, Mode::empty()) {
                 Ok(fd) => File::from(fd),
@@ -141,6 +149,9 @@ impl VmDirectory {
                 Err(Errno::NOENT) if maker == Maker::Manager => continue,
                 Err(e) => return Err(io("open directory")(e.into())),
             };
+            // It could have been replaced since.
+            let stat = fstat(&lock).map_err(|e| io("stat directory")(e.into()))?;
+            check_owner(&path, stat.st_uid)?;
             match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
                 Ok(()) => {}
                 Err(Errno::WOULDBLOCK) if is_abandoned(&lock, &path) => {
@@ -166,14 +177,6 @@ impl VmDirectory {
                 Ok(named) if (named.dev(), named.ino()) == (held.dev(), held.ino()) => {}
                 // Its owner removed it between our opening and our locking it.
                 _ => continue,
-            }
-            let me = rustix::process::geteuid().as_raw();
-            if held.uid() != me {
-                return Err(Error::Foreign {
-                    path,
-                    owner: held.uid(),
-                    me,
-                });
             }
             remove_leftovers(&lock, &path).map_err(io("remove what a killed manager left in"))?;
             // From here on it is removed with its owner.
@@ -230,6 +233,19 @@ impl VmDirectory {
     }
 }
 
+/// Refuses the directory `path` if its `owner` is another user.
+fn check_owner(path: &Path, owner: u32) -> Result<(), Error> {
+    let me = rustix::process::geteuid().as_raw();
+    if owner == me {
+        return Ok(());
+    }
+    Err(Error::Foreign {
+        path: path.to_owned(),
+        owner,
+        me,
+    })
+}
+
 fn process(pid: i32) -> io::Result<Process> {
     Process::of_pid(pid).ok_or_else(|| io::Error::other(format!("process {pid} has ended")))
 }
@@ -266,9 +282,12 @@ fn unlockable(path: &Path, maker: Maker, error: Errno) -> Error {
         let _ = fs::remove_dir(path);
     }
     Error::Io {
-        what: "lock (its file system must support flock, as a tmpfs does)",
+        what: "lock",
         path: path.to_owned(),
-        source: error.into(),
+        source: io::Error::other(format!(
+            "{}; its file system must support flock, as a tmpfs does",
+            io::Error::from(error)
+        )),
     }
 }
 

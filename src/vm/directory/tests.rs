@@ -41,7 +41,7 @@ fn a_sweep_removes_what_no_one_holds() {
     sweep(base.path());
     assert!(held.path().join(OWNER).exists());
     assert!(!base.path().join("101").exists());
-    // Those of a living manager, just being made, and of someone else stay.
+    // Directories of a living manager, of one that is starting, and of another user stay.
     for name in ["102", "103", "other"] {
         assert!(base.path().join(name).exists(), "{name}");
     }
@@ -62,6 +62,42 @@ fn a_claim_waits_for_a_manager_that_removes_leftovers() {
         drop(remover);
         claim.join().unwrap().unwrap();
     });
+}
+
+#[test]
+fn neither_the_note_nor_the_lock_of_another_user_counts() {
+    let base = tempfile::tempdir().unwrap();
+    let path = base.path().join("100");
+    // Of a manager that lives, of one that does not, which a claim would wait for, and none.
+    for note in [
+        Some(format!("manager {}\n", Process::this())),
+        Some(DEAD.to_owned()),
+        None,
+    ] {
+        fs::create_dir(&path).unwrap();
+        if let Some(note) = note {
+            fs::write(path.join(OWNER), note).unwrap();
+        }
+        if std::os::unix::fs::chown(&path, Some(1234), Some(1234)).is_err() {
+            skip::skip!("only root can make a directory of another user");
+            return;
+        }
+        let holder = File::open(&path).unwrap();
+        flock(&holder, FlockOperation::LockExclusive).unwrap();
+        let error = VmDirectory::claim(base.path(), 100, "new", 1).unwrap_err();
+        assert!(
+            matches!(error, Error::Foreign { owner: 1234, .. }),
+            "{error}"
+        );
+        let me = rustix::process::geteuid().as_raw();
+        let expected = format!(
+            "cannot use {}: it belongs to user 1234, not to user {me}; stop the VM of user 1234, or remove \
+             the directory if none runs",
+            path.display()
+        );
+        assert_eq!(error.to_string(), expected);
+        fs::remove_dir_all(&path).unwrap();
+    }
 }
 
 /// Waits until the kernel has someone waiting for the lock of `file`.
@@ -110,6 +146,51 @@ fn leftovers_of_a_killed_manager_are_ended_and_removed() {
     );
     bystander.kill().unwrap();
     bystander.wait().unwrap();
+}
+
+/// A shell that leads a process group, and the numbers of processes that it has printed.
+fn group_leader(script: &str, numbers: usize) -> (std::process::Child, Vec<i32>) {
+    use std::io::{BufRead, BufReader};
+    use std::os::unix::process::CommandExt;
+    let mut shell = Command::new("sh")
+        .args(["-c", script])
+        .process_group(0)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(shell.stdout.take().unwrap()).lines();
+    let numbers = lines
+        .take(numbers)
+        .map(|line| line.unwrap().parse().unwrap());
+    let numbers = numbers.collect();
+    (shell, numbers)
+}
+
+#[test]
+fn a_supervisor_may_end_itself_and_is_else_killed_with_its_group() {
+    let base = tempfile::tempdir().unwrap();
+    let path = base.path().join("100");
+    fs::create_dir(&path).unwrap();
+    let (mut ending, _) = group_leader("echo 1; sleep 1; exit 7", 1);
+    let (mut staying, started) = group_leader("sleep 1000 & echo $!; wait", 1);
+    let of =
+        |child: &std::process::Child| Process::of_pid(i32::try_from(child.id()).unwrap()).unwrap();
+    let started = rustix::process::Pid::from_raw(started[0]).unwrap();
+    let flags = rustix::process::PidfdFlags::empty();
+    let started = rustix::process::pidfd_open(started, flags).unwrap();
+    let note = format!("process {}\nvmm {} qemu\n", of(&ending), of(&staying));
+    fs::write(path.join(OWNER), note).unwrap();
+    drop(VmDirectory::claim(base.path(), 100, "new", 1).unwrap());
+    assert_eq!(ending.wait().unwrap().code(), Some(7), "it was killed");
+    assert_eq!(staying.wait().unwrap().code(), None);
+    let minute = rustix::event::Timespec {
+        tv_sec: 60,
+        tv_nsec: 0,
+    };
+    let ended = rustix::event::PollFlags::IN;
+    let mut fds = [rustix::event::PollFd::new(&started, ended)];
+    let count = rustix::event::poll(&mut fds, Some(&minute)).unwrap();
+    assert_eq!(count, 1, "what the script has started still runs");
 }
 
 #[test]

@@ -190,7 +190,7 @@ fn memory(mib: i32) -> Result<NonZeroU32, Error> {
 /// The virtual CPUs of a topology.
 ///
 /// # Errors
-/// [`Kind::Invalid`] if it is no known one.
+/// [`Kind::Invalid`] if it is not a known one.
 pub(crate) fn cpus(topology: CpuTopology) -> Result<Cpus, Error> {
     match topology {
         CpuTopology::ONE_CPU => Ok(Cpus::Count(NonZeroU32::MIN)),
@@ -278,8 +278,12 @@ fn check_name(name: &str) -> Result<(), Error> {
             "name: it has {} bytes, at most {MAX_NAME} are allowed",
             name.len()
         )))
-    } else if name.chars().any(char::is_control) {
-        Err(invalid(format!("name {name:?}: it has control characters")))
+    } else if host::printable(name) != name {
+        Err(invalid(format!(
+            "name \"{}\": it has characters that control a terminal or change the direction of writing; \
+             use others",
+            host::printable(name)
+        )))
     } else {
         Ok(())
     }

@@ -3,7 +3,7 @@
 //!
 //! A context is *live* while its manager references it. When it does not any more, or this service was
 //! restarted, the VM may still be running: then its manager holds the lock on its
-//! directory or on its CID (crate `cid-lock`), and the context is *left to its holder*: the CID stays
+//! directory or on its CID (crate `cid`), and the context is *left to its holder*: the CID stays
 //! reserved and the VM listed, until those locks are free. The kernel frees them however the manager
 //! ends. Nothing watches them: they are looked at when VMs are listed, and a few with each new one.
 
@@ -13,7 +13,7 @@ mod removal;
 
 use crate::cids::{Cids, Reservation, is_locked};
 use crate::paths::Paths;
-use cid_lock::CidLocks;
+use cid::CidLocks;
 use directory::Removal;
 use host::chain;
 use note::Note;

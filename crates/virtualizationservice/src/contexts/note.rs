@@ -4,7 +4,6 @@
 //! The notes are not in the VMs' directories: those belong to users, who could write there what they
 //! like.
 
-use rustix::fs::{CWD, RenameFlags, renameat_with};
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -36,14 +35,7 @@ impl Note {
             .mode(0o600)
             .open(&unfinished)?
             .write_all(text.as_bytes())?;
-        renameat_with(
-            CWD,
-            &unfinished,
-            CWD,
-            directory.join(cid.to_string()),
-            RenameFlags::empty(),
-        )?;
-        Ok(())
+        fs::rename(&unfinished, directory.join(cid.to_string()))
     }
 
     /// Reads that of `cid`; none if there is none, or it is damaged.

@@ -76,12 +76,7 @@ impl Instances {
     /// A new id: 64 random bytes. It is noted for the app, if that is one; its oldest ids make room.
     pub(crate) fn allocate(&self, uid: u32) -> Result<InstanceId, Error> {
         let mut id = [0; 64];
-        let mut filled = 0;
-        while filled < id.len() {
-            let rest = id.get_mut(filled..).unwrap_or_default();
-            filled += rustix::rand::getrandom(rest, rustix::rand::GetRandomFlags::empty())
-                .map_err(|e| Error::Random(e.into()))?;
-        }
+        getrandom::fill(&mut id).map_err(|e| Error::Random(e.into()))?;
         self.note(&id, Owner::of(uid))?;
         Ok(id)
     }

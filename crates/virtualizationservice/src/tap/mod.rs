@@ -35,7 +35,7 @@ pub(crate) enum Error {
     #[error("the descriptor is not an interface that this service made: {0}")]
     NotOurs(&'static str),
     /// There is no device.
-    #[error("cannot open {}, which makes network interfaces; load the kernel module tun", path.display())]
+    #[error("cannot open {}, which makes network interfaces", path.display())]
     Device {
         /// The device.
         path: PathBuf,
@@ -132,7 +132,13 @@ fn open(root: &Path) -> Result<OwnedFd, Error> {
         Ok(device) => Ok(device.into()),
         Err(source) => Err(Error::Device {
             path: path.clone(),
-            source,
+            source: match source.kind() {
+                io::ErrorKind::NotFound => io::Error::new(
+                    source.kind(),
+                    format!("{source}; load the kernel module tun"),
+                ),
+                _ => source,
+            },
         }),
     }
 }
@@ -162,6 +168,8 @@ mod tests {
     fn names() {
         assert_eq!(name("fixed").unwrap(), "avf_tap_fixed");
         assert_eq!(name("1234567").unwrap().len(), LONGEST);
+        // Managers send the VM's CID.
+        assert_eq!(name("65535").unwrap(), "avf_tap_65535");
         for suffix in ["", "12345678", "a/b", "a b", "\u{e9}", "a\0", "%d", "."] {
             assert!(
                 matches!(name(suffix), Err(Error::Name { .. })),

@@ -86,7 +86,7 @@ pub(super) fn permissions() -> Vec<Fact> {
             "a network for guests, with the one above",
         ),
     ];
-    let policy = match Policy::load(&root()) {
+    let policy = match Policy::of_managers(&root()) {
         Ok(policy) => policy,
         Err(e) => {
             let hint = "correct the file: until then no one but root has any permission";

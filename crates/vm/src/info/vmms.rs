@@ -2,16 +2,17 @@
 //! The VMMs that there are, and the managers.
 
 use super::Fact;
+use crate::manager::vmm_finder;
 use serde_json::{Value, json};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use vmm::crosvm::Abilities;
-use vmm::find::{Finder, Program, Settings};
+use vmm::find::Program;
 
 pub(super) fn vmm() -> Fact {
     const HINT: &str =
         "install it (Debian: apt install qemu-system-x86), or name it in VIRTMGR_VMM";
-    match Finder::new(Settings::linux()).vmm() {
+    match vmm_finder().vmm() {
         Err(e) => Fact::lacking("vmm", "VMM", e.to_string(), HINT),
         Ok(found) => {
             let path = found.program.path().display();
@@ -25,7 +26,7 @@ pub(super) fn vmm() -> Fact {
 
 /// Every VMM that there is, with its version and what its build can do. None if there is none.
 pub(super) fn all() -> Option<Fact> {
-    let found = Finder::new(Settings::linux()).all();
+    let found = vmm_finder().all();
     let described: Vec<(String, Value)> = found.iter().map(describe).collect();
     let lines: Vec<&str> = described.iter().map(|(line, _)| line.as_str()).collect();
     let mut fact = Fact::value("vmms", "VMMs found", lines.join("\n"));

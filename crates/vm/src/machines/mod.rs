@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The VMs that run, as their managers leave word of them in the file system.
+//! Running VMs, as their managers leave word of them in the file system.
 //!
-//! The manager lists the VMs that this user may see; early VMs, which no service knows, are found
-//! in their directory. Each VM's directory has a note about its owner and a control socket.
+//! This user's VMs, and for root those of all users, are found in their directories, so that no manager
+//! and no service need answer. A manager is asked for VMs of others that it may know of.
 
 mod process;
 mod select;
@@ -14,7 +14,6 @@ pub(crate) use status::Status;
 
 use crate::cli::common::ManagerArgs;
 use crate::manager;
-use crate::out::tell;
 use anyhow::{Context, Result, anyhow};
 use host::printable;
 use std::fs;
@@ -29,13 +28,13 @@ use vmclient::rsbinder::ExceptionCode;
 pub(crate) struct Machine {
     pub(crate) cid: u32,
     pub(crate) directory: PathBuf,
-    /// Whose it is.
+    /// Its owner.
     pub(crate) uid: u32,
-    /// Whether it is one of those before /data is mounted.
+    /// Whether it is an early VM.
     pub(crate) is_early: bool,
     /// What its manager wrote; none if another user's may not be read.
     pub(crate) note: Option<Note>,
-    /// The process for which it was made.
+    /// The process for which it was created.
     pub(crate) client: Option<i32>,
     /// Its host console.
     pub(crate) console: Option<String>,
@@ -47,7 +46,7 @@ impl Machine {
         self.note.as_ref().map(|note| note.name.as_str())
     }
 
-    /// How the VM is called in messages: `demo (CID 2048)`.
+    /// The VM in messages: `demo (CID 2048)`.
     pub(crate) fn title(&self) -> String {
         match self.name() {
             Some(name) => format!("{} (CID {})", printable(name), self.cid),
@@ -55,16 +54,16 @@ impl Machine {
         }
     }
 
-    /// Its VMM's process, if it runs.
+    /// Its VMM's process, if that is known and runs.
     pub(crate) fn vmm(&self) -> Option<Process> {
-        let vmm = self.note.as_ref()?.vmm.as_ref()?.process;
-        vmm.is_alive().then_some(vmm)
+        let vmm = self.note.as_ref()?.vmm.as_ref()?;
+        Some(vmm.process).filter(|process| process.is_alive())
     }
 
-    /// That this user may reach the VM.
+    /// Checks that this user may use the VM.
     ///
     /// # Errors
-    /// If it is another's, with who could.
+    /// If it is another user's, with who may.
     pub(crate) fn check_access(&self) -> Result<()> {
         let me = rustix::process::geteuid();
         if me.is_root() || me.as_raw() == self.uid {
@@ -79,16 +78,16 @@ impl Machine {
         ))
     }
 
-    /// The VM in `directory`, if its manager lives.
-    fn at(directory: &Path, is_early: bool) -> Option<Self> {
-        let cid = directory.file_name()?.to_str()?.parse().ok()?;
-        let opened = Directory::open(directory);
-        let (uid, note) = match opened.and_then(|d| Ok((d.owner()?, Note::read(&d)?))) {
-            Ok((uid, note)) => (uid, Some(note)),
-            Err(e) if e.kind() == ErrorKind::PermissionDenied => {
-                let meta = fs::symlink_metadata(directory).ok()?;
-                (meta.is_dir().then(|| meta.uid())?, None)
-            }
+    /// The VM in `path`, if its manager lives.
+    fn at(path: &Path, is_early: bool) -> Option<Self> {
+        let cid = path.file_name()?.to_str()?.parse().ok()?;
+        let meta = fs::symlink_metadata(path).ok()?;
+        if !meta.is_dir() {
+            return None;
+        }
+        let note = match Directory::open(path).and_then(|directory| Note::read(&directory)) {
+            Ok(note) => Some(note),
+            Err(e) if e.kind() == ErrorKind::PermissionDenied => None,
             // It is just being made or removed.
             Err(_) => return None,
         };
@@ -99,8 +98,8 @@ impl Machine {
         }
         Some(Self {
             cid,
-            directory: directory.to_owned(),
-            uid,
+            directory: path.to_owned(),
+            uid: meta.uid(),
             is_early,
             client: note.as_ref().and_then(|note| note.client),
             console: note.as_ref().and_then(|note| note.console.clone()),
@@ -112,16 +111,25 @@ impl Machine {
 /// The VMs that this user may see, by CID.
 ///
 /// # Errors
-/// If the manager is there and cannot tell.
+/// If a manager that was named cannot be asked.
 pub(crate) fn all(args: &ManagerArgs) -> Result<Vec<Machine>> {
-    let mut machines = early_ones();
-    match manager::locate(args, false) {
-        Ok(program) => machines.extend(of_manager(&program)?),
-        // A system that has early VMs only needs no other manager.
-        Err(_) if manager::locate(args, true).is_ok() => {}
-        Err(e) => return Err(e),
+    let root = root();
+    let mut machines = match manager::locate(args, false) {
+        Ok(program) => match of_manager(&program) {
+            Ok(machines) => machines,
+            // The VMs in this user's own places are found without it. What else it knows cannot be
+            // told, as where it is not permitted to or its service is down.
+            Err(_) if args.manager.is_none() => Vec::new(),
+            Err(e) => return Err(e),
+        },
+        Err(_) => Vec::new(),
+    };
+    machines.extend(in_directory(&bases::early(&root), true));
+    for base in bases::visible(&root) {
+        machines.extend(in_directory(&base, false));
     }
-    machines.sort_by_key(|machine| (machine.cid, machine.is_early));
+    // The sort is stable: what the manager says of a VM goes first.
+    machines.sort_by(|a, b| (a.cid, &a.directory).cmp(&(b.cid, &b.directory)));
     machines.dedup_by(|a, b| a.directory == b.directory);
     Ok(machines)
 }
@@ -131,14 +139,11 @@ fn of_manager(program: &Path) -> Result<Vec<Machine>> {
     let manager = manager::start_quietly(program)?;
     let listed = match manager.service().debugListVms() {
         Ok(listed) => listed,
-        Err(status) if status.exception_code() == ExceptionCode::Security => {
-            let why = status.message().unwrap_or("no permission").to_owned();
-            tell(&format!("Only VMs of your own are seen: {why}"));
-            return Ok(own());
-        }
+        // This user may see no VMs but its own.
+        Err(status) if status.exception_code() == ExceptionCode::Security => Vec::new(),
         Err(status) => {
             return Err(manager::refused("debugListVms", status))
-                .with_context(|| format!("list the VMs by {}", program.display()));
+                .with_context(|| format!("cannot list the VMs that {} knows", program.display()));
         }
     };
     Ok(listed
@@ -172,23 +177,11 @@ fn of_manager(program: &Path) -> Result<Vec<Machine>> {
         .collect())
 }
 
-/// The early VMs that run.
-fn early_ones() -> Vec<Machine> {
-    in_directory(&bases::early(&root()), true)
-}
-
-/// The other VMs of this user.
-fn own() -> Vec<Machine> {
-    let me = rustix::process::geteuid().as_raw();
-    let mut own: Vec<Machine> = bases::visible(&root())
-        .iter()
-        .flat_map(|base| in_directory(base, false))
-        .collect();
-    own.retain(|machine| machine.uid == me);
-    own
-}
-
 fn in_directory(base: &Path, is_early: bool) -> Vec<Machine> {
+    // A path without links, as the directory of a VM is opened by.
+    let Ok(base) = base.canonicalize() else {
+        return Vec::new();
+    };
     fs::read_dir(base)
         .into_iter()
         .flatten()
@@ -199,12 +192,13 @@ fn in_directory(base: &Path, is_early: bool) -> Vec<Machine> {
 
 /// The directory of the VM `cid` of the manager with this process id.
 pub(crate) fn directory_of(cid: u32, manager: u32) -> Option<PathBuf> {
-    let early = (bases::early(&root()), true);
-    bases::visible(&root())
-        .into_iter()
-        .map(|base| (base, false))
-        .chain([early])
-        .filter_map(|(base, is_early)| Machine::at(&base.join(cid.to_string()), is_early))
+    let root = root();
+    let own = [bases::own(&root), bases::early(&root)];
+    let others = || bases::visible(&root);
+    own.into_iter()
+        .chain(others())
+        .filter_map(|base| base.canonicalize().ok())
+        .filter_map(|base| Machine::at(&base.join(cid.to_string()), false))
         .find(|machine| {
             let owner = machine.note.as_ref().and_then(|note| note.manager);
             owner.is_some_and(|owner| owner.pid.cast_unsigned() == manager)
@@ -212,7 +206,7 @@ pub(crate) fn directory_of(cid: u32, manager: u32) -> Option<PathBuf> {
         .map(|machine| machine.directory)
 }
 
-/// The directory that stands for `/`.
+/// The directory that is used instead of `/`.
 pub(crate) fn root() -> PathBuf {
     // A wrong one has ended the program before.
     host::root().map_or_else(|_| PathBuf::from("/"), Path::to_owned)
@@ -239,8 +233,9 @@ pub(crate) mod tests {
     #[test]
     fn a_directory_is_a_vm_while_its_manager_lives() {
         let base = tempfile::tempdir().unwrap();
+        let base = base.path().canonicalize().unwrap();
         let make = |cid: &str, note: &str| {
-            let directory = base.path().join(cid);
+            let directory = base.join(cid);
             fs::DirBuilder::new()
                 .mode(0o700)
                 .create(&directory)
@@ -248,8 +243,8 @@ pub(crate) mod tests {
             fs::write(directory.join(vm_directory::OWNER), note).unwrap();
             directory
         };
-        let me = Process::of_pid(std::process::id().cast_signed()).unwrap();
-        let alive = format!("name a b\nclient 7\nmanager {} {}\n", me.pid, me.start);
+        let me = Process::this();
+        let alive = format!("name a b\nclient 7\nmanager {me}\n");
         let found = Machine::at(&make("142", &alive), true).unwrap();
         assert_eq!(
             (found.cid, found.name(), found.client),
@@ -259,13 +254,18 @@ pub(crate) mod tests {
         found.check_access().unwrap();
         let dead = format!("name a\nmanager {} {}\n", me.pid, me.start + 1);
         assert!(Machine::at(&make("143", &dead), true).is_none());
-        assert!(Machine::at(&make("144", "name a\n"), true).is_none());
+        let other_boot = format!("name a\nboot 0-0\nmanager {me}\n");
+        assert!(Machine::at(&make("144", &other_boot), true).is_none());
+        assert!(Machine::at(&make("145", "name a\n"), true).is_none());
         assert!(Machine::at(&make("other", &alive), true).is_none());
-        assert!(Machine::at(&base.path().join("145"), true).is_none());
+        assert!(Machine::at(&base.join("146"), true).is_none());
+        // Neither the directory nor its note may be a link.
+        std::os::unix::fs::symlink(base.join("142"), base.join("147")).unwrap();
+        assert!(Machine::at(&base.join("147"), true).is_none());
     }
 
     #[test]
-    fn the_vm_of_another_user_is_his() {
+    fn the_vm_of_another_user_is_not_this_users() {
         let mut other = machine(9, "a");
         other.uid = rustix::process::geteuid().as_raw() + 1;
         let may = rustix::process::geteuid().is_root();

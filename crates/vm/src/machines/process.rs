@@ -21,7 +21,7 @@ pub(crate) struct Usage {
 
 /// What `process` has used, if it lives.
 pub(crate) fn usage(process: Process) -> Option<Usage> {
-    let stat = Stat::of(process.pid)?;
+    let stat = Stat::of(process.pid).filter(|stat| !stat.is_dead())?;
     let start = stat.start()?;
     if start != process.start {
         return None;

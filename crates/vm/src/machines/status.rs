@@ -4,6 +4,7 @@
 use super::Machine;
 use std::fmt;
 use std::time::Duration;
+use vm_directory::VmState;
 use vmclient::{Control, Error, State};
 
 /// How long a VM may take to answer before it counts as one that does not.
@@ -14,6 +15,10 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 pub(crate) enum Status {
     /// It says so itself.
     Says(State),
+    /// Its CPUs were stopped by `suspend`.
+    Suspended,
+    /// Its VMM paused it, for want of space or after a disk error.
+    Paused,
     /// It was created and not started.
     Created,
     /// It is another user's.
@@ -34,6 +39,8 @@ impl fmt::Display for Status {
             Self::Says(State::Finished) => "finished",
             Self::Says(State::Dead) | Self::Gone => "dead",
             Self::Says(State::Unrecognized(_)) => "unknown",
+            Self::Suspended => "suspended",
+            Self::Paused => "paused",
             Self::Foreign => "-",
             Self::Silent => "no answer",
         })
@@ -44,10 +51,24 @@ impl Status {
     /// Asks the VM.
     pub(crate) fn of(machine: &Machine) -> Self {
         match machine.reach() {
-            Ok(control) => control
-                .state()
-                .map_or_else(|e| Self::from_error(&e), Self::Says),
+            Ok(control) => Self::told(machine, control.state()),
             Err(status) => status,
+        }
+    }
+
+    /// What the VM's answer and its note say together: its life goes on where its CPUs were stopped.
+    pub(crate) fn told(machine: &Machine, answer: Result<State, Error>) -> Self {
+        let state = match answer {
+            Ok(state) => state,
+            Err(e) => return Self::from_error(&e),
+        };
+        let noted = machine.note.as_ref().and_then(|note| note.state);
+        match (state, noted) {
+            (State::NotStarted | State::Dead, _) | (_, None | Some(VmState::Running)) => {
+                Self::Says(state)
+            }
+            (_, Some(VmState::Suspended)) => Self::Suspended,
+            (_, Some(VmState::Paused)) => Self::Paused,
         }
     }
 
@@ -81,7 +102,22 @@ impl Status {
     }
 }
 
+/// How long a VM may take to be suspended, resumed or stopped: longer than its manager waits for the
+/// VMM, so that what still happens is not told as failed.
+const ACT_TIMEOUT: Duration = Duration::from_secs(45);
+
 impl Machine {
+    /// Connects to the VM to change it, once it has answered at all.
+    ///
+    /// # Errors
+    /// What is known of it if that is not possible.
+    pub(crate) fn reach_to_act(&self) -> Result<Control, Status> {
+        let control = self.reach()?;
+        control.state().map_err(|e| Status::from_error(&e))?;
+        drop(control);
+        Control::connect(&self.directory, ACT_TIMEOUT).map_err(|e| Status::from_error(&e))
+    }
+
     /// Connects to the VM.
     ///
     /// # Errors

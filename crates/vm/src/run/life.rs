@@ -87,8 +87,8 @@ pub(crate) fn run(
     let status = manager.and_then(|manager| manager.end().status);
     let caught = interrupt.caught();
     drop(interrupt);
-    // A refusal says all that the manager logged of it.
-    if !outcome.as_ref().is_err_and(is_refusal) {
+    // A refusal says all that the manager logged of it, and who ended the VM need not be told why.
+    if caught.is_none() && !outcome.as_ref().is_err_and(is_refusal) {
         log.release();
     }
     if let Some(status) = status.filter(|status| !status.success()) {
@@ -217,6 +217,7 @@ fn live(
         .map(|()| log.release())
         .and_then(|()| vm.wait_for_death(None));
     let code = vm.payload_exit_code();
+    let has_told_error = vm.guest_error().is_some();
     drop(vm);
     let remains = hub.finish();
     if let Some(terminal) = terminal {
@@ -227,6 +228,7 @@ fn live(
     Ok(Outcome {
         reason,
         code,
+        has_told_error,
         last_words: remains.last_words,
         has_lost_output: remains.has_lost,
     })

@@ -94,7 +94,7 @@ impl Sink {
         if let Some(log) = &mut self.kept
             && let Err(e) = log.write(bytes)
         {
-            // The directory goes with the VM, before the last of its output may have been read.
+            // The directory is removed with the VM, maybe before the last of its output has been read.
             if e.kind() != io::ErrorKind::NotFound {
                 tell(format!("cannot keep the guest's output for `vm logs`: {e}"));
             }

@@ -17,6 +17,8 @@ pub(super) struct Outcome {
     pub(super) reason: DeathReason,
     /// The payload's exit code, if it reported one.
     pub(super) code: Option<i32>,
+    /// Whether the guest reported an error, which was told when it came.
+    pub(super) has_told_error: bool,
     /// The end of the console's output.
     pub(super) last_words: String,
     /// Whether output of the guest could not be written where the user wanted it.
@@ -35,8 +37,9 @@ pub(super) fn judge(outcome: &Outcome, hides_console: bool, progress: &Progress)
             }
         }
         (reason, code) => {
-            // A VMM that was killed from outside has not said why.
-            let may_tell = reason != DeathReason::Killed && hides_console;
+            // A guest that was killed from outside has not said why, another has said it already.
+            let may_tell =
+                reason != DeathReason::Killed && hides_console && !outcome.has_told_error;
             if may_tell && !outcome.last_words.trim().is_empty() {
                 tell(&format!(
                     "The last lines of the console:\n{}",

@@ -112,7 +112,7 @@ pub(super) fn build(
     })
 }
 
-/// `--cid` would have crosvm open the kernel's device anew and fail: this process holds the CID.
+/// `--cid` would make crosvm open the kernel's device again and fail: this process holds the CID.
 fn vsock(launch: &mut Launch, vsock: Vsock) {
     match vsock {
         Vsock::Kernel { vhost, cid } => {

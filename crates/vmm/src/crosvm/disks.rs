@@ -69,7 +69,7 @@ fn open(
 
 /// A whole image. crosvm drops the bytes of an incomplete last sector.
 fn whole(image: OpenImage, field: &str) -> Result<File, Error> {
-    if image.kind.is_sparse() && image.size % SECTOR != 0 {
+    if image.kind.is_sparse() && !image.size.is_multiple_of(SECTOR) {
         return Err(unsupported(format!(
             "{field}: the unfolded image has {} bytes, which is not a multiple of {SECTOR}; make the image with blocks of 4096 bytes",
             image.size

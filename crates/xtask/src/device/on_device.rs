@@ -19,7 +19,7 @@ pub(crate) const DEVICE: [&str; 4] = ["binder", "device", "global_service", "sta
 /// The crate that has the service manager for kernel binder, and its version: that of the library.
 const HUB_CRATE: [&str; 2] = ["rsbinder-tools", "0.12.0"];
 const HUB: &str = "rsb_hub";
-/// Those that run on any host with QEMU, and in the device with crosvm.
+/// The tests that run on any host with QEMU, and in the device with crosvm.
 const GUESTS: [&str; 5] = ["guests", "controls", "disks", "vsock", "apps"];
 /// How long one of them may take on a slow machine.
 const TIMEOUT: Duration = Duration::from_secs(1800);

@@ -63,7 +63,7 @@ impl From<Refusal> for anyhow::Error {
 }
 
 /// Finds out how `packages` can be installed. If one that is installed would have to go since it is
-/// of another release than what is needed, the versions of it that the sources have take its workspace.
+/// of another release than what is needed, the versions of it that the sources take its place.
 pub(super) fn plan(packages: &[&str], apt: &Apt) -> Result<Plan, Refusal> {
     let wanted: Vec<String> = packages.iter().map(ToString::to_string).collect();
     let arguments = |options: &[&str], extra: &[String]| -> Vec<String> {

@@ -81,7 +81,7 @@ pub(crate) struct Installer {
 enum Answer {
     Yes,
     No,
-    /// There is no one to ask.
+    /// Nobody can be asked.
     NoTerminal,
 }
 
@@ -214,7 +214,7 @@ fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
-/// Those of `needs` that are not there, once each.
+/// The members of `needs` that are missing, once each.
 fn missing(needs: &[Need]) -> BTreeSet<Need> {
     needs
         .iter()

@@ -5,7 +5,7 @@ use crate::Error;
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::Errno;
 use std::fs::{DirBuilder, File, Permissions};
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::Path;
 
@@ -61,7 +61,6 @@ fn checked(file: File, path: &Path) -> Result<File, Error> {
         }),
         Err(source) => Err(Error::Open {
             path: path.to_owned(),
-            remedy: "",
             source,
         }),
     }
@@ -72,10 +71,12 @@ fn make_directory(path: &Path) -> Result<(), Error> {
     let Some(directory) = path.parent() else {
         return Ok(());
     };
-    let failed = |source| Error::Open {
+    let failed = |source: io::Error| Error::Open {
         path: path.to_owned(),
-        remedy: "; its directory is missing: make it as root, mode 1777",
-        source,
+        source: with_remedy(
+            source,
+            "its directory is missing: make it as root, mode 1777",
+        ),
     };
     if let Some(above) = directory.parent() {
         DirBuilder::new()
@@ -95,16 +96,24 @@ fn make_directory(path: &Path) -> Result<(), Error> {
 
 fn refused(path: &Path, e: Errno) -> Error {
     let remedy = match e {
-        Errno::LOOP => "; a symbolic link is there: remove it",
+        Errno::LOOP => "a symbolic link is there: remove it",
         Errno::ACCESS | Errno::PERM => {
-            "; it must be open to every user: chmod 666 it as its owner, or remove it as root"
+            "it must be open to every user: chmod 666 it as its owner, or remove it as root"
         }
-        Errno::ROFS => "; its file system is read-only: mount a tmpfs on /run",
+        Errno::ROFS => "its file system is read-only: mount a tmpfs on /run",
         _ => "",
     };
     Error::Open {
         path: path.to_owned(),
-        remedy,
-        source: e.into(),
+        source: with_remedy(e.into(), remedy),
+    }
+}
+
+/// The error with its remedy after it, if there is one.
+fn with_remedy(e: io::Error, remedy: &str) -> io::Error {
+    if remedy.is_empty() {
+        e
+    } else {
+        io::Error::new(e.kind(), format!("{e}; {remedy}"))
     }
 }

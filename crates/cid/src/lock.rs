@@ -4,9 +4,6 @@
 //! The lock of a CID is a write lock of the kind "open file description" (`F_OFD_SETLK`, see
 //! `fcntl(2)`) on the byte of [`FILE`] whose offset is the CID. Unlike a classic lock, it belongs to
 //! one opened descriptor and not to the process, so that closing another one does not give it up.
-#![forbid(unsafe_code)]
-
-mod file;
 
 /// Compiles the example of the read-me.
 #[cfg(doctest)]
@@ -27,13 +24,11 @@ pub const FILE: &str = "run/lock/avf-cids";
 #[non_exhaustive]
 pub enum Error {
     /// The file cannot be opened or made.
-    #[error("cannot open {}, whose bytes are the locks on CIDs{remedy}", path.display())]
+    #[error("cannot open {}, whose bytes are the locks on CIDs", path.display())]
     Open {
         /// The file.
         path: PathBuf,
-        /// What can be done about it, with the punctuation before it; or nothing.
-        remedy: &'static str,
-        /// The system error.
+        /// The system error, with what can be done about it where that is known.
         source: io::Error,
     },
     /// Something else than a file is there.
@@ -69,7 +64,7 @@ impl CidLocks {
     /// If the file can neither be opened for reading and writing, nor made.
     pub fn open(root: &Path) -> Result<Self, Error> {
         let path = root.join(FILE);
-        let asking = file::open(&path)?;
+        let asking = crate::file::open(&path)?;
         Ok(Self { path, asking })
     }
 
@@ -84,7 +79,7 @@ impl CidLocks {
     /// # Errors
     /// If the file cannot be opened, or the kernel has no more locks.
     pub fn lock(&self, cid: u32) -> Result<Option<CidLock>, Error> {
-        let file = file::open(&self.path)?;
+        let file = crate::file::open(&self.path)?;
         match fcntl(&file, FcntlArg::F_OFD_SETLK(&byte(cid))) {
             Ok(_) => Ok(Some(CidLock { cid, _file: file })),
             Err(Errno::EAGAIN | Errno::EACCES) => Ok(None),

@@ -6,7 +6,7 @@
     reason = "a test may fail like this, also in what it calls"
 )]
 
-use cid_lock::{CidLocks, Error, FILE};
+use cid::{CidLocks, Error, FILE};
 use std::fs::{self, Permissions};
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
@@ -156,7 +156,12 @@ fn what_is_no_file_is_refused() {
     let path = root.path().join(FILE);
     symlink("/dev/null", &path).unwrap();
     let error = CidLocks::open(root.path()).unwrap_err();
-    assert!(error.to_string().contains("symbolic link"), "{error}");
+    // The remedy is the last.
+    let cause = std::error::Error::source(&error).unwrap().to_string();
+    assert!(
+        cause.ends_with("; a symbolic link is there: remove it"),
+        "{cause}"
+    );
     fs::remove_file(&path).unwrap();
     rustix::fs::mknodat(
         rustix::fs::CWD,
