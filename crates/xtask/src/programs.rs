@@ -39,6 +39,8 @@ pub(crate) fn build(
     // A position-independent program has thousands of pointers to relocate; packed, their list takes
     // a few percent of its space. Linkers that cannot do it warn, and do without.
     flags.push_str(" -C link-arg=-Wl,-z,pack-relative-relocs");
+    // Functions with the same code are linked once: nothing here compares their addresses.
+    flags.push_str(" -C link-arg=-Wl,--icf=all");
     run(cargo()
         .args(["build", "--profile", profile.name(), "--target", &triple])
         .args(arguments)
