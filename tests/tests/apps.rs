@@ -90,7 +90,7 @@ fn a_changed_byte_is_refused() {
             DeathReason::MicrodroidPayloadVerificationFailed,
             "{log}"
         );
-        assert!(log.contains("the APK: its root hash is"), "{log}");
+        assert!(log.contains("the APK: the file's root hash is"), "{log}");
         println!("one byte changed: {death:?}; the guest's log:\n{log}");
         // It was the byte.
         file.write_all_at(&byte, place).unwrap();
@@ -341,6 +341,9 @@ fn every_extra_apk_is_verified() {
             "{log}"
         );
         assert!(log.contains("extra APK 0 verified"), "{log}");
-        assert!(log.contains("extra APK 1: its root hash is"), "{log}");
+        assert!(
+            log.contains("extra APK 1: the file's root hash is"),
+            "{log}"
+        );
     });
 }

@@ -111,9 +111,9 @@ fn names() {
             (&*"n".repeat(256), "name: it has 256 bytes"),
             (
                 "two\nlines",
-                "name \"two\\nlines\": it has control characters",
+                "name \"two\u{fffd}lines\": it has characters that control a terminal",
             ),
-            ("\x1b[2J", "control characters"),
+            ("\x1b[2J", "control a terminal"),
         ] {
             let mut config = config(host, &[]);
             config.name = name.into();
@@ -205,7 +205,7 @@ fn disks_and_partitions() {
                 ..part("a", &kernel)
             }],
         );
-        illegal(&["disks[0]", "\"e\" is empty"], vec![part("e", &empty)]);
+        illegal(&["disks[0]", "'e' is empty"], vec![part("e", &empty)]);
         let writable = OpenOptions::new()
             .read(true)
             .write(true)

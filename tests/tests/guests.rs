@@ -343,9 +343,12 @@ fn a_hundred_vms_that_are_never_started() {
                 .unwrap()
                 .count()
         };
-        let image = host.scratch().join("image");
-        std::fs::write(&image, vec![0; 8192]).unwrap();
         let partition = |writable: bool| {
+            // A file may be written by one disk and read by no other then.
+            let image = host.scratch().join(format!("image-{writable}"));
+            if !image.exists() {
+                std::fs::write(&image, vec![0; 8192]).unwrap();
+            }
             let file = std::fs::OpenOptions::new()
                 .read(true)
                 .write(writable)
