@@ -241,7 +241,7 @@ fn a_manager_that_is_killed() {
         assert!(host.root.join(format!("mnt/vm/early/{CID}")).exists());
         let next = host.early();
         let vm = guest::create(&next, config(host, &[])).unwrap();
-        host::expect_in_log(&next, "removing what a manager that was killed left");
+        host::expect_in_log(&next, "removing what a killed manager left");
         drop(vm);
     });
 }
