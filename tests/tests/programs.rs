@@ -68,7 +68,9 @@ fn a_manager_refuses_a_wrong_environment() {
                 "cannot use VIRTMGR_ROOT=/no/such: No such file or directory",
             ),
         ] {
-            let options = vmclient::ManagerOptions::new(dist.path(program)).env(name, value);
+            let options = vmclient::ManagerOptions::new(dist.path(program))
+                .env(name, value)
+                .stderr(vmclient::Stderr::Keep);
             let failed = vmclient::Manager::start(&options).unwrap_err();
             let text = format!("{:#}", anyhow::Error::new(failed));
             assert!(text.contains(error), "{program}: {text}");
