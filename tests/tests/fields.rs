@@ -212,7 +212,7 @@ fn disks_and_partitions() {
             .open(&odd)
             .unwrap();
         illegal(
-            &["disks[0]", "\"odd\"", "4096"],
+            &["disks[0]", "'odd'", "4096"],
             vec![Partition {
                 image: Some(ParcelFileDescriptor::new(writable)),
                 writable: true,
