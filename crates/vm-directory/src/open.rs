@@ -109,7 +109,7 @@ impl From<Directory> for OwnedFd {
 pub(crate) fn file_at(directory: BorrowedFd<'_>, name: &str, flags: OFlags) -> io::Result<File> {
     let flags = flags | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let file = File::from(openat(directory, name, flags, Mode::RUSR | Mode::WUSR)?);
-    // A second name (hard link) could lead a superuser's write elsewhere.
+    // A second name (hard link) could lead a write by root elsewhere.
     let meta = file.metadata()?;
     if meta.is_file() && meta.nlink() <= 1 {
         Ok(file)
