@@ -12,6 +12,9 @@ use std::time::Duration;
 /// by itself what a manager that has ended had, so nothing is lost but statistics.
 const LAST_CALLS: Duration = Duration::from_secs(2);
 
+/// How long a caller waits for a call whose effect it may look for next.
+const EFFECT: Duration = Duration::from_secs(2);
+
 type Job = Box<dyn FnOnce() + Send>;
 
 /// The queue of calls. Dropping it makes the calls that are left, within limits.
@@ -56,6 +59,17 @@ impl Reporter {
             // The thread ends only with the queue.
             let _ = running.jobs.send(Box::new(job));
         }
+    }
+
+    /// Has `job` done after those before it, and waits for it unless the service hangs. Says whether
+    /// it was done: one that was not is still in the queue.
+    pub(super) fn send_and_wait(&self, job: impl FnOnce() + Send + 'static) -> bool {
+        let (sender, done) = channel();
+        self.send(move || {
+            job();
+            let _ = sender.send(());
+        });
+        done.recv_timeout(EFFECT).is_ok()
     }
 }
 
@@ -114,12 +128,14 @@ mod tests {
         assert!(later.try_recv().is_err());
         release.send(()).unwrap();
         assert_eq!(later.recv(), Ok(1));
+        assert!(reporter.send_and_wait(|| ()));
         // With a call that hangs, the end waits for a limited time.
         let (_never, hang) = sync_channel::<()>(0);
         let hang = Arc::new(Mutex::new(hang));
         reporter.send(move || {
             let _ = hang.lock().unwrap().recv();
         });
+        assert!(!reporter.send_and_wait(|| ()));
         let begun = Instant::now();
         drop(reporter);
         assert!(begun.elapsed() >= LAST_CALLS);

@@ -169,11 +169,15 @@ impl std::fmt::Debug for ConsoleListing {
 
 impl Listing for ConsoleListing {
     fn set_console(&self, path: &str) {
-        let (context, path) = (self.context.clone(), path.to_owned());
-        self.reporter.send(move || {
-            if let Err(e) = context.setHostConsoleName(&path) {
-                log::warn!("the global service does not list the console {path}: {e}");
+        let (context, name) = (self.context.clone(), path.to_owned());
+        // Waited for: whoever sets the name may list the VMs next.
+        let listed = self.reporter.send_and_wait(move || {
+            if let Err(e) = context.setHostConsoleName(&name) {
+                log::warn!("the global service does not list the console {name}: {e}");
             }
         });
+        if !listed {
+            log::warn!("the global service does not answer; it lists the console {path} later");
+        }
     }
 }
