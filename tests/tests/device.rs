@@ -79,7 +79,7 @@ fn answer(host: &Host, manager: &Manager) {
     assert_eq!(death(manager, &vm), DeathReason::Shutdown);
     expect_in_log(manager, "peak RSS ");
     let log = manager.log();
-    assert!(log.contains("Kvm"), "{log}");
+    assert!(log.contains("KVM"), "{log}");
     // The kernel counts a guest's time where its CPU runs it.
     assert!(!log.contains("guest CPU 0.00 s"), "{log}");
 }
