@@ -28,6 +28,11 @@ fn restart(root: &TempDir, before: Arc<Contexts>, contexts: Vec<Context>) -> Arc
     start(root)
 }
 
+/// The user for whom these tests may make directories, root or not.
+fn own_uid() -> u32 {
+    rustix::process::geteuid().as_raw()
+}
+
 fn hold(context: &Context) -> File {
     let directory = File::open(context.directory()).unwrap();
     flock(&directory, FlockOperation::LockExclusive).unwrap();
@@ -71,8 +76,10 @@ fn what_a_manager_holds_is_left_to_it() {
     let root = tempfile::tempdir().unwrap();
     let contexts = start(&root);
     let (by_directory, by_cid) = (
-        contexts.allocate(7, 1).unwrap_or_else(|e| panic!("{e}")),
-        contexts.allocate(7, 2).unwrap(),
+        contexts
+            .allocate(own_uid(), 1)
+            .unwrap_or_else(|e| panic!("{e}")),
+        contexts.allocate(own_uid(), 2).unwrap(),
     );
     let directory = hold(&by_directory);
     let locks = CidLocks::open(root.path()).unwrap();
@@ -153,13 +160,13 @@ fn a_held_directory_without_a_note_is_its_owners() {
 fn the_order_of_cids_wraps_around_those_left() {
     let root = tempfile::tempdir().unwrap();
     let first = start(&root);
-    let context = first.allocate(0, 1).unwrap();
+    let context = first.allocate(own_uid(), 1).unwrap();
     let holder = hold(&context);
     let state = Paths::at(root.path()).last_cid();
     let second = restart(&root, first, vec![context]);
     fs::write(&state, "65535\n").unwrap();
     let third = restart(&root, second, Vec::new());
-    assert_eq!(third.allocate(0, 2).unwrap().cid(), 2049);
+    assert_eq!(third.allocate(own_uid(), 2).unwrap().cid(), 2049);
     drop(holder);
 }
 
@@ -172,7 +179,7 @@ fn one_user_cannot_take_all() {
         contexts.allocate(5, 1),
         Err(Error::TooMany { uid: 5 })
     ));
-    contexts.allocate(0, 1).unwrap();
+    contexts.allocate(own_uid(), 1).unwrap();
 }
 
 #[test]

@@ -32,6 +32,15 @@ pub fn new_root() -> TempDir {
     // Not below a directory that is closed to others.
     let root = tempfile::Builder::new().tempdir_in("/tmp").unwrap();
     fs::set_permissions(root.path(), Permissions::from_mode(0o755)).unwrap();
+    // Root may everything. A service that an ordinary user runs for these tests serves that user.
+    if !rustix::process::geteuid().is_root() {
+        let group = rustix::process::getegid();
+        let text = format!(
+            r#"{{"manage": [{group}], "custom": [{group}], "dump": [{group}], "internet": [{group}]}}"#
+        );
+        fs::create_dir_all(root.path().join("etc/avf")).unwrap();
+        fs::write(root.path().join("etc/avf/permissions.json"), text).unwrap();
+    }
     root
 }
 
