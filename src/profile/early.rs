@@ -130,14 +130,14 @@ impl Profile for Early {
 
     /// Lifts the limit on locked memory for this process and the VMMs that it starts.
     ///
-    /// A refusal is a warning only: a VMM that needs locked memory will fail and say so.
+    /// A refusal is no warning: few VMMs lock memory, and one that cannot fails and says so.
     fn lift_memory_lock_limit() {
         let unlimited = Rlimit {
             current: None,
             maximum: None,
         };
         if let Err(e) = setrlimit(Resource::Memlock, unlimited) {
-            log::warn!(
+            log::info!(
                 "cannot raise the limit on locked memory: {e}; a VMM that locks its guest's memory \
                  needs the capability CAP_SYS_RESOURCE here"
             );

@@ -183,7 +183,7 @@ fn the_limit_on_locked_memory() {
         let wrapper = [&limited[..], &without].concat();
         let unable = manager(host, "early_virtmgr", setting, &wrapper);
         assert_eq!(locked_memory(unable.process_id()), ["65536", "65536"]);
-        expect_in_log(&unable, "warn: cannot raise the limit on locked memory");
+        expect_in_log(&unable, "info: cannot raise the limit on locked memory");
         expect_in_log(&unable, "CAP_SYS_RESOURCE");
         // A VM that locks nothing runs all the same.
         let vm = start(&unable, config(host, &[]));

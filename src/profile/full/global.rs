@@ -130,10 +130,10 @@ impl Repeat {
     }
 }
 
-/// Only VMs that lock memory need it, so that a refusal is a warning.
+/// Only VMs that lock memory need it, so a refusal is no warning.
 fn lift_memory_lock_limit(service: &Internal) {
     if let Err(e) = service.removeMemlockRlimit() {
-        log::warn!(
+        log::info!(
             "cannot raise the limit on locked memory: {e}; a VMM that locks its guest's memory needs the \
              global service to have the capability CAP_SYS_RESOURCE"
         );
