@@ -9,6 +9,7 @@ use rustix::io::Errno;
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
+use vmm::mask;
 
 /// The signals, and their names for messages.
 const ENDING: [(i32, &str); 3] = [
@@ -43,26 +44,12 @@ impl Signals {
     ///
     /// # Errors
     /// If the process has no descriptor left.
-    #[expect(unsafe_code, reason = "signal masks have no safe interface here")]
+    #[expect(unsafe_code, reason = "signalfd has no safe interface here")]
     pub fn block() -> io::Result<Self> {
-        let mut set = MaybeUninit::uninit();
-        // SAFETY: it only writes to the set that it is given.
-        unsafe { libc::sigemptyset(set.as_mut_ptr()) };
-        // SAFETY: sigemptyset has just initialized it.
-        let mut set: libc::sigset_t = unsafe { set.assume_init() };
-        for (signal, _) in ENDING
-            .into_iter()
-            .filter(|(signal, _)| !is_ignored(*signal))
-        {
-            // SAFETY: the set is initialized, and the signal is a valid one.
-            unsafe { libc::sigaddset(&raw mut set, signal) };
-        }
-        // SAFETY: the set is initialized, and the old mask is not asked for.
-        let failed =
-            unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut()) };
-        if failed != 0 {
-            return Err(io::Error::from_raw_os_error(failed));
-        }
+        let ending = ENDING.map(|(signal, _)| signal);
+        let taken: Vec<_> = ending.into_iter().filter(|s| !is_ignored(*s)).collect();
+        let set = mask::of(&taken);
+        mask::change(libc::SIG_BLOCK, &set)?;
         let flags = libc::SFD_CLOEXEC | libc::SFD_NONBLOCK;
         // SAFETY: the set is initialized; -1 asks for a new descriptor.
         let fd = unsafe { libc::signalfd(-1, &raw const set, flags) };

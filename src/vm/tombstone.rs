@@ -42,7 +42,7 @@ fn hand_on_within(timeout: Duration, socket: &Path, report: &mut File) -> io::Re
         SocketFlags::CLOEXEC,
         None,
     )?;
-    // First, for to connect waits as well: for room in the collector's queue.
+    // First: connecting waits as well, for room in the collector's queue.
     for direction in [Timeout::Recv, Timeout::Send] {
         set_socket_timeout(&collector, direction, Some(timeout))?;
     }

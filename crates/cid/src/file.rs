@@ -2,6 +2,7 @@
 //! Opening the file, making it if it is not there, so that all users can.
 
 use crate::Error;
+use host::with_remedy;
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::Errno;
 use std::fs::{DirBuilder, File, Permissions};
@@ -106,14 +107,5 @@ fn refused(path: &Path, e: Errno) -> Error {
     Error::Open {
         path: path.to_owned(),
         source: with_remedy(e.into(), remedy),
-    }
-}
-
-/// The error with its remedy after it, if there is one.
-fn with_remedy(e: io::Error, remedy: &str) -> io::Error {
-    if remedy.is_empty() {
-        e
-    } else {
-        io::Error::new(e.kind(), format!("{e}; {remedy}"))
     }
 }

@@ -6,6 +6,7 @@
 //! | [`Host`] | the root directory, paths below it, properties, the hypervisor |
 //! | [`logger`] | the log on standard error |
 //! | [`chain`] | an error and its causes on one line |
+//! | [`with_remedy`] | a system error with what can be done about it |
 //! | [`printable`] | a text of others that cannot control a terminal |
 
 pub mod logger;
@@ -14,4 +15,4 @@ mod text;
 
 pub use platform::{Host, Hypervisor};
 pub use sysprop::{ROOT_VARIABLE, RootError, has_raised_privileges, root};
-pub use text::{chain, printable};
+pub use text::{chain, printable, with_remedy};

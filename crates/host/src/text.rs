@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 use std::error::Error;
+use std::io;
 
 /// An error and its causes on one line. A cause that the text before it ends with is not repeated.
 #[must_use]
@@ -18,6 +19,15 @@ pub fn chain(error: &dyn Error) -> String {
         next = cause.source();
     }
     text
+}
+
+/// `cause` with `remedy`, if there is one, after it: the last thing that a reader should see.
+#[must_use]
+pub fn with_remedy(cause: io::Error, remedy: &str) -> io::Error {
+    if remedy.is_empty() {
+        return cause;
+    }
+    io::Error::new(cause.kind(), format!("{cause}; {remedy}"))
 }
 
 /// `text` with each character that could control a terminal or reorder a line replaced by U+FFFD.

@@ -141,11 +141,3 @@ impl Error {
         )
     }
 }
-
-/// `cause`, with its remedy, if there is one, after it.
-pub(crate) fn with_remedy(cause: io::Error, remedy: &str) -> io::Error {
-    if remedy.is_empty() {
-        return cause;
-    }
-    io::Error::new(cause.kind(), format!("{cause}; {remedy}"))
-}

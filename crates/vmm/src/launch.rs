@@ -3,9 +3,9 @@
 
 use crate::Error;
 use crate::child::{Child, Kill};
-use crate::error::with_remedy;
 use crate::{mask, supervise};
 use command_fds::CommandFdExt;
+use host::with_remedy;
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal};
 use std::ffi::{OsStr, OsString};

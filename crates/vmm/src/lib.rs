@@ -25,11 +25,11 @@ pub mod find;
 mod images;
 mod kernel;
 pub mod launch;
-mod mask;
+pub mod mask;
 pub mod plan;
 mod program;
 pub mod qemu;
-mod run;
+pub mod run;
 pub mod supervise;
 
 pub use arch::Arch;

@@ -7,7 +7,8 @@ use std::mem::MaybeUninit;
 use std::ptr;
 
 /// No signals.
-pub(crate) fn empty() -> libc::sigset_t {
+#[must_use]
+pub fn empty() -> libc::sigset_t {
     let mut set = MaybeUninit::uninit();
     // SAFETY: sigemptyset writes the whole set.
     unsafe { libc::sigemptyset(set.as_mut_ptr()) };
@@ -16,7 +17,8 @@ pub(crate) fn empty() -> libc::sigset_t {
 }
 
 /// These signals, which must be valid ones.
-pub(crate) fn of(signals: &[libc::c_int]) -> libc::sigset_t {
+#[must_use]
+pub fn of(signals: &[libc::c_int]) -> libc::sigset_t {
     let mut set = empty();
     for signal in signals {
         // SAFETY: the set is initialized; a signal that is not valid is an error without effect.
@@ -27,7 +29,10 @@ pub(crate) fn of(signals: &[libc::c_int]) -> libc::sigset_t {
 
 /// Changes this thread's mask by `set`: `how` is `SIG_BLOCK`, `SIG_UNBLOCK` or `SIG_SETMASK`. May be
 /// called between fork and exec.
-pub(crate) fn change(how: libc::c_int, set: &libc::sigset_t) -> io::Result<()> {
+///
+/// # Errors
+/// If `how` is another.
+pub fn change(how: libc::c_int, set: &libc::sigset_t) -> io::Result<()> {
     // SAFETY: `set` is initialized, and the old mask is not asked for.
     match unsafe { libc::pthread_sigmask(how, set, ptr::null_mut()) } {
         0 => Ok(()),

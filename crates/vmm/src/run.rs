@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Programs that are run to their end within a limited time: a VMM that is asked for its help or
-//! its version, and crosvm's front ends.
+//! its version, crosvm's front ends, the platform's tools.
 
 use crate::child::{Child, Exit};
 use crate::launch::Launch;
@@ -15,20 +15,22 @@ use std::time::{Duration, Instant};
 /// plenty even on a busy machine.
 const PROBE_LIMIT: Duration = Duration::from_secs(10);
 /// Bytes of output that are kept: three times crosvm's help.
-const MAX_OUTPUT: usize = 256 << 10;
+pub const MAX_OUTPUT: usize = 256 << 10;
 /// Reads in a row.
 const MAX_READS: usize = 64;
 
 /// How a program ended, and what it printed.
 #[derive(Debug)]
-pub(crate) struct Output {
-    pub(crate) exit: Exit,
-    pub(crate) text: String,
+pub struct Output {
+    /// How it ended.
+    pub exit: Exit,
+    /// At most the first [`MAX_OUTPUT`] bytes.
+    pub text: String,
 }
 
 /// Why there is no [`Output`].
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum RunError {
+pub enum RunError {
     /// The program could not be started or waited for.
     #[error(transparent)]
     Failed(#[from] crate::Error),
@@ -94,18 +96,32 @@ pub(crate) fn drain(child: &Child, output: &mut Vec<u8>) -> bool {
     true
 }
 
-/// Runs `program` for what it prints on its standard output.
-pub(crate) fn probe(
+/// Runs `program` for what it prints on its standard output. It is killed with this process, or after
+/// `limit`.
+///
+/// # Errors
+/// If it cannot be started, or takes longer.
+pub fn output(
     program: &Path,
     arguments: &[&str],
     directory: Option<&Path>,
+    limit: Duration,
 ) -> Result<Output, RunError> {
     let mut launch = Launch::new(program.to_owned());
     launch.args(arguments).discard_stderr();
     if let Some(directory) = directory {
         launch.current_dir(directory);
     }
-    to_end(&launch.spawn()?, PROBE_LIMIT)
+    to_end(&launch.spawn()?, limit)
+}
+
+/// The same, for a VMM that is asked what it can do.
+pub(crate) fn probe(
+    program: &Path,
+    arguments: &[&str],
+    directory: Option<&Path>,
+) -> Result<Output, RunError> {
+    output(program, arguments, directory, PROBE_LIMIT)
 }
 
 /// What `program` says of its version: one line.

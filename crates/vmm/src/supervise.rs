@@ -8,7 +8,7 @@
 //! the way in which the script ended. A VMM that is a program needs none of this.
 
 use crate::child::Exit;
-use crate::error::with_remedy;
+use host::with_remedy;
 use rustix::io::Errno;
 use rustix::process::{Pid, Resource, Rlimit, Signal, WaitOptions, WaitStatus};
 use std::ffi::OsString;

@@ -177,7 +177,7 @@ impl Listing for ConsoleListing {
             }
         });
         if !listed {
-            log::warn!("the global service does not answer; it lists the console {path} later");
+            log::warn!("the global service has not listed the console {path} yet");
         }
     }
 }

@@ -9,24 +9,18 @@ use host::Host;
 use microdroid::PayloadConfig;
 use microdroid::apex::{ApexInfoList, CLASSPATH, Source, StagedApex};
 use rsbinder::FromIBinder;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::Errno;
 use service_client::Kernel;
 use std::fs::File;
-use std::io;
-use std::os::fd::BorrowedFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use vmm::child::Exit;
-use vmm::launch::Launch;
+use vmm::run::MAX_OUTPUT;
 
 /// The platform's tool that knows the class path.
 const DERIVE_CLASSPATH: &str = "/apex/com.android.sdkext/bin/derive_classpath";
 /// How long it may take.
 const LIMIT: Duration = Duration::from_secs(10);
-/// More than any class path has, in bytes.
-const LONGEST: usize = 1 << 20;
 /// The platform's service that knows staged APEXes.
 const PACKAGES: &str = "package_native";
 
@@ -105,54 +99,19 @@ impl Platform for Selection {
 
 /// What the platform's tool prints of the class path. It is killed with this manager, or after `limit`.
 fn class_path(program: &Path, limit: Duration) -> Result<String, Error> {
-    let failed = |e: Cause| Error::failed(format!("cannot find the class path for {CLASSPATH}"), e);
-    let broken = |what: &str| {
-        let what = format!("{} {what}", program.display());
-        failed(io::Error::other(what).into())
+    let failed = |e: Cause| {
+        let what = format!(
+            "cannot find the class path for {CLASSPATH} with {}",
+            program.display()
+        );
+        Error::failed(what, e)
     };
-    let mut launch = Launch::new(program.to_owned());
-    launch.arg("/proc/self/fd/1").discard_stderr();
-    let child = launch.spawn().map_err(|e| failed(e.into()))?;
-    let deadline = Instant::now() + limit;
-    let late = || broken(&format!("did not end within {} s", limit.as_secs()));
-    let mut text = Vec::new();
-    let mut buffer = [0; 4096];
-    loop {
-        match rustix::io::read(child.stderr(), &mut buffer) {
-            Ok(0) => break,
-            Ok(n) if text.len() + n > LONGEST => return Err(broken("prints too much")),
-            Ok(n) => text.extend_from_slice(&buffer[..n]),
-            Err(Errno::INTR) => {}
-            Err(Errno::AGAIN) => {
-                if !is_readable(child.stderr(), deadline).map_err(|e| failed(e.into()))? {
-                    return Err(late());
-                }
-            }
-            Err(e) => return Err(failed(io::Error::from(e).into())),
-        }
-    }
-    if !is_readable(child.pidfd(), deadline).map_err(|e| failed(e.into()))? {
-        return Err(late());
-    }
-    match child.wait().map_err(|e| failed(e.into()))?.exit {
-        Exit::Code(0) => String::from_utf8(text).map_err(|e| failed(e.into())),
-        exit => Err(broken(&format!("ended with {exit}"))),
-    }
-}
-
-/// Whether `fd` becomes readable, or its other end closed, before `deadline`.
-fn is_readable(fd: BorrowedFd<'_>, deadline: Instant) -> io::Result<bool> {
-    loop {
-        let left = deadline.saturating_duration_since(Instant::now());
-        let timeout = Timespec::try_from(left).ok();
-        match poll(
-            &mut [PollFd::from_borrowed_fd(fd, PollFlags::IN)],
-            timeout.as_ref(),
-        ) {
-            Ok(ready) => return Ok(ready > 0),
-            Err(Errno::INTR) => {}
-            Err(e) => return Err(e.into()),
-        }
+    let output = vmm::run::output(program, &["/proc/self/fd/1"], None, limit)
+        .map_err(|e| failed(e.into()))?;
+    match output.exit {
+        Exit::Code(0) if output.text.len() < MAX_OUTPUT => Ok(output.text),
+        Exit::Code(0) => Err(failed("it prints more than any class path has".into())),
+        exit => Err(failed(format!("it ended with {exit}").into())),
     }
 }
 
@@ -169,9 +128,9 @@ mod tests {
         // It prints its argument.
         assert_eq!(ask("/bin/echo", plenty).unwrap(), "/proc/self/fd/1\n");
         let error = ask("/bin/false", plenty).unwrap_err();
-        assert!(error.contains("/bin/false ended with"), "{error}");
+        assert!(error.contains("/bin/false: it ended with"), "{error}");
         // Reads its script from its own standard output, which never comes.
         let error = ask("/bin/sh", Duration::from_millis(100)).unwrap_err();
-        assert!(error.contains("/bin/sh did not end within"), "{error}");
+        assert!(error.contains("/bin/sh: it did not end within"), "{error}");
     }
 }

@@ -12,7 +12,7 @@ mod tests;
 
 pub use leftovers::sweep;
 
-use host::printable;
+use host::{printable, with_remedy};
 use leftovers::{is_abandoned, remove_content, remove_leftovers};
 use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, OFlags, flock, fstat, statat};
 use rustix::io::Errno;
@@ -133,10 +133,16 @@ impl VmDirectory {
                 && let Err(e) = DirBuilder::new().mode(0o700).create(&path)
                 && e.kind() != io::ErrorKind::AlreadyExists
             {
-                return Err(io("make directory")(e));
+                let remedy = match e.kind() {
+                    io::ErrorKind::PermissionDenied => {
+                        "the directory above must let this user make directories: chmod 1777 it as its owner"
+                    }
+                    _ => "",
+                };
+                return Err(io("make directory")(with_remedy(e, remedy)));
             }
-            // Another user's note could say anything, and his lock could be held for ever: neither is
-            // looked at. Whether the directory may be opened makes no difference.
+            // Another user's note could say anything, and that user's lock could be held for ever: neither
+            // is looked at. Whether the directory may be opened makes no difference.
             match statat(CWD, &path, AtFlags::SYMLINK_NOFOLLOW) {
                 Ok(stat) => check_owner(&path, stat.st_uid)?,
                 Err(Errno::NOENT) if maker == Maker::Manager => continue,
@@ -284,10 +290,10 @@ fn unlockable(path: &Path, maker: Maker, error: Errno) -> Error {
     Error::Io {
         what: "lock",
         path: path.to_owned(),
-        source: io::Error::other(format!(
-            "{}; its file system must support flock, as a tmpfs does",
-            io::Error::from(error)
-        )),
+        source: with_remedy(
+            error.into(),
+            "its file system must support flock, as a tmpfs does",
+        ),
     }
 }
 

@@ -133,10 +133,7 @@ fn open(root: &Path) -> Result<OwnedFd, Error> {
         Err(source) => Err(Error::Device {
             path: path.clone(),
             source: match source.kind() {
-                io::ErrorKind::NotFound => io::Error::new(
-                    source.kind(),
-                    format!("{source}; load the kernel module tun"),
-                ),
+                io::ErrorKind::NotFound => host::with_remedy(source, "load the kernel module tun"),
                 _ => source,
             },
         }),

@@ -32,7 +32,7 @@ pub fn new_root() -> TempDir {
     // Not below a directory that is closed to others.
     let root = tempfile::Builder::new().tempdir_in("/tmp").unwrap();
     fs::set_permissions(root.path(), Permissions::from_mode(0o755)).unwrap();
-    // Root may everything. A service that an ordinary user runs for these tests serves that user.
+    // Root has every permission; another user needs them by a group of its own.
     if !rustix::process::geteuid().is_root() {
         let group = rustix::process::getegid();
         let text = format!(

@@ -62,8 +62,8 @@ impl From<Refusal> for anyhow::Error {
     }
 }
 
-/// Finds out how `packages` can be installed. If one that is installed would have to go since it is
-/// of another release than what is needed, the versions of it that the sources take its place.
+/// Finds out how `packages` can be installed. If an installed package would have to go because it is of
+/// another release than what is needed, a version of it that the sources have takes its place.
 pub(super) fn plan(packages: &[&str], apt: &Apt) -> Result<Plan, Refusal> {
     let wanted: Vec<String> = packages.iter().map(ToString::to_string).collect();
     let arguments = |options: &[&str], extra: &[String]| -> Vec<String> {
