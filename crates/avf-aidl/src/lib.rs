@@ -41,23 +41,8 @@ mod contract;
 #[doc = include_str!("../README.md")]
 struct ReadMe;
 
-/// Between a manager and the one global service of a running Android system.
 #[cfg(feature = "full")]
-pub mod global {
-    pub use crate::r15_qpr1::generated::android::system::virtualizationservice_internal::{
-        AtomVmBooted::AtomVmBooted,
-        AtomVmCreationRequested::AtomVmCreationRequested,
-        AtomVmExited::AtomVmExited,
-        IBoundDevice::{BnBoundDevice, BpBoundDevice, IBoundDevice},
-        IGlobalVmContext::{BnGlobalVmContext, BpGlobalVmContext, IGlobalVmContext},
-        IVfioHandler::{BnVfioHandler, BpVfioHandler, IVfioHandler, VfioDev::VfioDev},
-        IVirtualizationServiceInternal::{
-            BnVirtualizationServiceInternal, BpVirtualizationServiceInternal,
-            IVirtualizationServiceInternal,
-        },
-        IVmnic::{BnVmnic, BpVmnic, IVmnic},
-    };
-}
+pub use r15_qpr1::global;
 
 /// Between the system server and the global service: what became of apps and users.
 #[cfg(feature = "full")]

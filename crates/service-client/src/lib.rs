@@ -1,18 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Finds the global virtualization service, on kernel binder or on its Unix socket.
+//! Finds the global virtualization service, on kernel binder or on its Unix socket, and speaks each form of
+//! its interface ([`wire`]).
 #![forbid(unsafe_code)]
 
 mod kernel;
+pub mod wire;
 
-use avf_aidl::global::IVirtualizationServiceInternal;
+use avf_aidl::r15_qpr1::global::IVirtualizationServiceInternal;
+use host::Host;
 use rsbinder::rpc::RpcSession;
-use rsbinder::{FromIBinder, StatusCode, Strong};
+use rsbinder::{FromIBinder, SIBinder, StatusCode, Strong};
 use std::fmt;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use vm_directory::socket;
+use wire::{Internal, UnknownRelease, WIRE_VARIABLE, Wire};
 
 pub use kernel::{Kernel, device};
 
@@ -58,8 +62,11 @@ pub enum Error {
         /// What failed.
         source: avf_rpc::Error,
     },
+    /// The environment names a release that is not known.
+    #[error("{WIRE_VARIABLE}")]
+    Wire(#[source] UnknownRelease),
     /// Something else answers.
-    #[error("{place} is not an IVirtualizationServiceInternal of this revision")]
+    #[error("{place} is not an IVirtualizationServiceInternal")]
     WrongInterface {
         /// Where.
         place: String,
@@ -81,7 +88,9 @@ pub enum Way {
 /// service has given out is released with the connection, including the CIDs of contexts.
 #[derive(Clone)]
 pub struct Service {
+    internal: Internal,
     binder: Strong<dyn IVirtualizationServiceInternal>,
+    object: SIBinder,
     place: String,
     way: Way,
     _session: Option<Arc<Session>>,
@@ -96,10 +105,22 @@ impl fmt::Debug for Service {
 }
 
 impl Service {
-    /// The service.
+    /// The service, in the form of the release that is spoken.
+    #[must_use]
+    pub fn internal(&self) -> &Internal {
+        &self.internal
+    }
+
+    /// The service, in the form of Android 15 QPR1.
     #[must_use]
     pub fn binder(&self) -> Strong<dyn IVirtualizationServiceInternal> {
         self.binder.clone()
+    }
+
+    /// The service's object.
+    #[must_use]
+    pub fn object(&self) -> SIBinder {
+        self.object.clone()
     }
 
     /// Where it is, for messages.
@@ -138,20 +159,34 @@ pub fn connect(root: &Path) -> Result<Option<Service>, Error> {
 /// # Errors
 /// If there is one that cannot be used.
 pub fn connect_by(root: &Path, ways: &[Way]) -> Result<Option<Service>, Error> {
+    let wire = Wire::of_process(&Host::at(root)).map_err(Error::Wire)?;
+    connect_as(root, ways, wire)
+}
+
+/// As [`connect_by`], in the form of this release.
+///
+/// # Errors
+/// If there is one that cannot be used.
+pub fn connect_as(root: &Path, ways: &[Way], wire: Wire) -> Result<Option<Service>, Error> {
     for way in ways {
         let found = match way {
-            Way::KernelBinder => over_kernel_binder(root)?,
-            Way::Socket => over_socket(root)?,
+            Way::KernelBinder => over_kernel_binder(root, wire)?,
+            Way::Socket => over_socket(root, wire)?,
         };
         if let Some(service) = found {
-            log::debug!("global service: {}", service.place);
+            log::debug!(
+                "global service: {}, as in Android {}",
+                service.place,
+                wire.release
+            );
+            service.internal.introduce();
             return Ok(Some(service));
         }
     }
     Ok(None)
 }
 
-fn over_kernel_binder(root: &Path) -> Result<Option<Service>, Error> {
+fn over_kernel_binder(root: &Path, wire: Wire) -> Result<Option<Service>, Error> {
     let kernel = match Kernel::open(root) {
         Ok(kernel) => kernel,
         Err(why) => {
@@ -171,18 +206,10 @@ fn over_kernel_binder(root: &Path) -> Result<Option<Service>, Error> {
             return Ok(None);
         }
     };
-    match <dyn IVirtualizationServiceInternal>::try_from(binder) {
-        Ok(binder) => Ok(Some(Service {
-            binder,
-            place,
-            way: Way::KernelBinder,
-            _session: None,
-        })),
-        Err(source) => Err(Error::WrongInterface { place, source }),
-    }
+    service(binder, place, Way::KernelBinder, wire, None).map(Some)
 }
 
-fn over_socket(root: &Path) -> Result<Option<Service>, Error> {
+fn over_socket(root: &Path, wire: Wire) -> Result<Option<Service>, Error> {
     let path = root.join(SOCKET);
     // All connections of a session are made at once, so the address need not last longer.
     let connected = socket::with_address(&path, |address| {
@@ -211,14 +238,31 @@ fn over_socket(root: &Path) -> Result<Option<Service>, Error> {
         Err(source) => return Err(Error::Session { path, source }),
     };
     let place = path.display().to_string();
-    let root = session.0.get_root();
-    match root.and_then(<dyn IVirtualizationServiceInternal>::try_from) {
-        Ok(binder) => Ok(Some(Service {
-            binder,
-            place,
-            way: Way::Socket,
-            _session: Some(Arc::new(session)),
-        })),
-        Err(source) => Err(Error::WrongInterface { place, source }),
-    }
+    let root = match session.0.get_root() {
+        Ok(root) => root,
+        Err(source) => return Err(Error::WrongInterface { place, source }),
+    };
+    service(root, place, Way::Socket, wire, Some(session)).map(Some)
+}
+
+fn service(
+    object: SIBinder,
+    place: String,
+    way: Way,
+    wire: Wire,
+    session: Option<Session>,
+) -> Result<Service, Error> {
+    // It gives an object of a session its descriptor, and checks that of others.
+    let binder = match <dyn IVirtualizationServiceInternal>::try_from(object.clone()) {
+        Ok(binder) => binder,
+        Err(source) => return Err(Error::WrongInterface { place, source }),
+    };
+    Ok(Service {
+        internal: Internal::new(object.clone(), wire),
+        binder,
+        object,
+        place,
+        way,
+        _session: session.map(Arc::new),
+    })
 }

@@ -11,7 +11,7 @@
 
 mod harness;
 
-use avf_aidl::global::AtomVmBooted;
+use avf_aidl::r15_qpr1::global::AtomVmBooted;
 use cid::CidLocks;
 use harness::{CLIENT, Client, Daemon, command, listed, new_root, until};
 use rsbinder::{BinderResult, ParcelFileDescriptor};

@@ -2,7 +2,7 @@
 //! A service of its own for each test, below a root directory of its own; and clients in processes of
 //! their own.
 
-use avf_aidl::global::IVirtualizationServiceInternal;
+use avf_aidl::r15_qpr1::global::IVirtualizationServiceInternal;
 use rsbinder::Strong;
 use service_client::{Service, Way, connect_by};
 use std::fs::{self, Permissions};
