@@ -159,8 +159,10 @@ impl Remotable for Dispatch {
     }
 }
 
+type Writing = dyn FnOnce(&mut Parcel) -> Result<()>;
+
 /// What follows the status in an answer.
-struct Answer(Box<dyn FnOnce(&mut Parcel) -> Result<()>>);
+struct Answer(Box<Writing>);
 
 impl Answer {
     fn nothing((): ()) -> Self {

@@ -214,3 +214,63 @@ impl Words<'_> {
         self.skip(1)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rsbinder::ParcelFileDescriptor;
+
+    /// As on the kernel's binder; what RPC binder sends is tested with the service.
+    fn parcel(fill: impl FnOnce(&mut Parcel) -> rsbinder::Result<()>) -> Parcel {
+        let mut parcel = Parcel::new();
+        // What precedes the arguments.
+        parcel.write(&7_i32).unwrap();
+        fill(&mut parcel).unwrap();
+        parcel.set_data_position(4);
+        parcel
+    }
+
+    #[test]
+    fn objects_of_the_kernel() {
+        let file = || ParcelFileDescriptor::new(std::fs::File::open("/dev/null").unwrap());
+        let mut one = parcel(|parcel| parcel.write(&file()));
+        assert!(fits(&mut one, &[Argument::File]));
+        assert_eq!(one.data_position(), 4);
+        assert!(one.read::<ParcelFileDescriptor>().is_ok());
+        for kind in [Argument::Binder, Argument::Text, Argument::Id] {
+            one.set_data_position(4);
+            assert!(!fits(&mut one, &[kind]), "{kind:?}");
+        }
+        let mut two = parcel(|parcel| {
+            parcel.write(&file())?;
+            parcel.write(&file())
+        });
+        assert!(fits(&mut two, &[Argument::File, Argument::File]));
+        assert!(!fits(&mut two, &[Argument::File]));
+        // A CID; "sh*" and 0x85, flags, a handle, a cookie; a stability.
+        let object = [2048, 0x7368_2a85, 0x13, 5, 0, 0, 0, 0x0c];
+        let mut vm = parcel(|parcel| object.iter().try_for_each(|word: &i32| parcel.write(word)));
+        assert!(fits(&mut vm, &[Argument::Int, Argument::Binder]));
+        assert!(!fits(&mut vm, &[Argument::Text, Argument::Binder]));
+    }
+
+    #[test]
+    fn texts_and_lists() {
+        let texts: Vec<String> = ["", "a", "ab", "\u{1f600}"].map(str::to_owned).into();
+        let mut list = parcel(|parcel| parcel.write(&texts));
+        assert!(fits(&mut list, &[Argument::Texts]));
+        assert!(!fits(&mut list, &[Argument::Texts, Argument::Texts]));
+        for text in &texts {
+            let mut one = parcel(|parcel| parcel.write(text));
+            assert!(fits(&mut one, &[Argument::Text]), "{text:?}");
+        }
+        let null: Option<String> = None;
+        let mut null = parcel(|parcel| parcel.write(&null));
+        assert!(!fits(&mut null, &[Argument::Text]));
+        assert!(fits(&mut null, &[Argument::Int]));
+        for length in 0..9 {
+            let mut bytes = parcel(|parcel| parcel.write(&vec![0xff_u8; length]));
+            assert!(fits(&mut bytes, &[Argument::Bytes]), "{length}");
+        }
+    }
+}

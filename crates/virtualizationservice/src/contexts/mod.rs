@@ -13,7 +13,7 @@ mod removal;
 
 use crate::cids::{Cids, Reservation, is_locked};
 use crate::paths::Paths;
-use cid::CidLocks;
+use cid::{CIDS, CidLocks};
 use directory::Removal;
 use host::chain;
 use note::Note;
@@ -278,9 +278,13 @@ impl Contexts {
     }
 
     /// The context of a VM that runs on after this service was restarted, for its manager, a process of
-    /// the user `uid`. None if another user has the CID, or a live context.
+    /// the user `uid`. None if another user has the CID, or a live context, or it cannot be a VM's.
     pub(crate) fn take_again(self: &Arc<Self>, cid: u32, uid: u32, pid: i32) -> Option<Context> {
         let mut table = self.table();
+        let count = table.users.get(&uid).copied().unwrap_or_default();
+        if !CIDS.contains(&cid) || (uid != 0 && count >= MOST_PER_USER) {
+            return None;
+        }
         table.count += 1;
         let number = table.count;
         match table.entries.get_mut(&cid) {
