@@ -2,7 +2,7 @@
 //! The layouts of createVm's arguments.
 
 use crate::schema::{Parcelable, Type, Union};
-use crate::tables::app;
+use crate::tables::{app, parts};
 use crate::value::Value;
 
 /// A layout of createVm's arguments.
@@ -90,6 +90,17 @@ impl Layout {
         match &self.config().fields[tag].ty {
             Type::Parcelable(parcelable) => parcelable,
             other => panic!("a config is a parcelable, not {other:?}"),
+        }
+    }
+
+    /// `VirtualMachineDebugInfo`.
+    #[must_use]
+    pub fn debug_info(self) -> &'static Parcelable {
+        match self {
+            Self::A15 => &parts::DEBUG_INFO_15,
+            Self::A15Qpr1 | Self::A15Qpr2 => &parts::DEBUG_INFO_15_QPR1,
+            Self::A17_1 => &parts::DEBUG_INFO_17_1,
+            _ => &parts::DEBUG_INFO_16,
         }
     }
 

@@ -11,6 +11,7 @@ pub mod guest;
 pub mod layout;
 pub mod methods;
 pub mod random;
+pub mod reader;
 pub mod schema;
 pub mod value;
 pub mod writer;
@@ -18,5 +19,6 @@ pub mod writer;
 mod tables;
 
 pub use layout::Layout;
+pub use reader::Reader;
 pub use value::Value;
 pub use writer::{Message, Writer};

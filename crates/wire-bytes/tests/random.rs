@@ -5,7 +5,8 @@
 use std::collections::HashSet;
 use wire_bytes::guest::{self, App, Guest};
 use wire_bytes::random::{MAX_DESCRIPTORS, create_vm};
-use wire_bytes::{Layout, Value, Writer};
+use wire_bytes::schema::Type;
+use wire_bytes::{Layout, Reader, Value, Writer};
 
 #[test]
 fn a_seed_brings_its_config_back() {
@@ -13,6 +14,27 @@ fn a_seed_brings_its_config_back() {
         let (one, again) = (create_vm(layout, 7), create_vm(layout, 7));
         assert_eq!(one.message.bytes, again.message.bytes);
         assert_ne!(one.message.bytes, create_vm(layout, 8).message.bytes);
+    }
+}
+
+/// What is written is read again.
+#[test]
+fn words_are_read_back() {
+    for layout in Layout::ALL {
+        for seed in 0..200 {
+            let made = create_vm(layout, seed);
+            let words = made.message.words();
+            let mut reader = Reader::new(&words);
+            let config = reader.value(&Type::Union(layout.config()));
+            let file = Type::Nullable(&Type::Descriptor);
+            let files = (0..layout.files()).map(|_| reader.value(&file)).collect();
+            assert_eq!(reader.rest(), [0; 0]);
+            // Numbers of descriptors are those of the message.
+            let again = Writer::default().create_vm(layout, &config, &Vec::<Value>::clone(&files));
+            assert_eq!(again.bytes, made.message.bytes);
+            let numbers: Vec<_> = (0..again.descriptors.len()).collect();
+            assert_eq!(again.descriptors, numbers);
+        }
     }
 }
 

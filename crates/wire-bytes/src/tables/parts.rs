@@ -4,7 +4,7 @@
 use super::{FD_OR_NULL, TEXT_OR_NULL, TEXTS, default, fields, parcelable, union};
 use crate::schema::Default::{Number, Text as Word};
 use crate::schema::Type::{
-    Array, Bool, Descriptor, Enum, Int, Long, Nullable, Parcelable, Text, Union,
+    Array, Bool, Bytes64, Descriptor, Enum, Int, Long, Nullable, Parcelable, Text, Union,
 };
 
 /// `CpuTopology`: ONE_CPU, MATCH_HOST.
@@ -177,6 +177,38 @@ parcelable!(CUSTOM_MEMORY_BACKING_FILE CustomMemoryBackingFile {
     file: Descriptor,
     rangeStart: Long,
     size: Long,
+});
+
+// VirtualMachineDebugInfo, which methods return.
+parcelable!(DEBUG_INFO_15 VirtualMachineDebugInfo {
+    cid: Int,
+    temporaryDirectory: Text,
+    requesterUid: Int,
+    requesterPid: Int,
+});
+parcelable!(DEBUG_INFO_15_QPR1 VirtualMachineDebugInfo {
+    cid: Int,
+    temporaryDirectory: Text,
+    requesterUid: Int,
+    requesterPid: Int,
+    hostConsoleName: TEXT_OR_NULL,
+});
+parcelable!(DEBUG_INFO_16 VirtualMachineDebugInfo {
+    name: Text,
+    cid: Int,
+    temporaryDirectory: Text,
+    requesterUid: Int,
+    requesterPid: Int,
+    hostConsoleName: TEXT_OR_NULL,
+});
+parcelable!(DEBUG_INFO_17_1 VirtualMachineDebugInfo {
+    name: Text,
+    cid: Int,
+    temporaryDirectory: Text,
+    requesterUid: Int,
+    requesterPid: Int,
+    hostConsoleName: TEXT_OR_NULL,
+    instanceId: Bytes64,
 });
 
 parcelable!(SMBIOS_OPTIONS SmbiosOptions {
