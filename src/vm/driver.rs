@@ -304,6 +304,8 @@ impl Processes {
         let events = self.control.events().unwrap_or_else(|e| {
             log::error!("VM '{}': {}; it is killed", vm.name(), chain(&e));
             vm.kill();
+            // If the guest has not started, this is why.
+            let _ = started.try_send(Err(e.into()));
             vec![Event::Closed]
         });
         let mut open = true;

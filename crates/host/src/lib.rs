@@ -13,6 +13,6 @@ pub mod logger;
 mod platform;
 mod text;
 
-pub use platform::{Host, Hypervisor};
+pub use platform::{Host, Hypervisor, PvmFirmware};
 pub use sysprop::{ROOT_VARIABLE, RootError, has_raised_privileges, root};
 pub use text::{chain, printable, with_remedy};

@@ -17,11 +17,25 @@ const MEMORY_RECLAIM: &str = "hypervisor.memory_reclaim.supported";
 const PROTECTED_VM: &str = "ro.boot.hypervisor.protected_vm.supported";
 /// Firmware for protected VMs instead of the hypervisor's own.
 const PROTECTED_FIRMWARE: &str = "hypervisor.pvmfw.path";
+/// The value of that property for protected VMs without firmware.
+const NO_FIRMWARE: &str = "none";
 
 /// The host's file system, or a directory that stands for it.
 #[derive(Debug, Clone)]
 pub struct Host {
     properties: Properties,
+}
+
+/// The firmware of protected VMs, as the host's settings name it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum PvmFirmware {
+    /// The hypervisor's own.
+    #[default]
+    Own,
+    /// None: the guest's own kernel starts at once.
+    Absent,
+    /// The file of this path.
+    At(PathBuf),
 }
 
 /// What the host's hypervisor can do for VMs.
@@ -31,8 +45,8 @@ pub struct Hypervisor {
     pub memory_reclaim: bool,
     /// Whether there are protected VMs.
     pub protected_vms: bool,
-    /// Firmware for them instead of the hypervisor's own.
-    pub firmware: Option<PathBuf>,
+    /// Their firmware.
+    pub firmware: PvmFirmware,
 }
 
 impl Host {
@@ -106,9 +120,11 @@ impl Host {
         Hypervisor {
             memory_reclaim: self.property_bool(MEMORY_RECLAIM, !self.is_android()),
             protected_vms: self.has_protected_vms(),
-            firmware: self
-                .property(PROTECTED_FIRMWARE)
-                .map(|path| self.path(&path)),
+            firmware: match self.property(PROTECTED_FIRMWARE).as_deref() {
+                None => PvmFirmware::Own,
+                Some(NO_FIRMWARE) => PvmFirmware::Absent,
+                Some(path) => PvmFirmware::At(self.path(path)),
+            },
         }
     }
 
@@ -165,9 +181,15 @@ mod tests {
             Hypervisor {
                 memory_reclaim: false,
                 protected_vms: true,
-                firmware: Some(root.path().join("vendor/pvmfw")),
+                firmware: PvmFirmware::At(root.path().join("vendor/pvmfw")),
             }
         );
+    }
+
+    #[test]
+    fn protected_vms_can_do_without_firmware() {
+        let (_root, host) = host("hypervisor.pvmfw.path=none\n");
+        assert_eq!(host.hypervisor().firmware, PvmFirmware::Absent);
     }
 
     #[test]
@@ -179,7 +201,7 @@ mod tests {
             Hypervisor {
                 memory_reclaim: true,
                 protected_vms: false,
-                firmware: None,
+                firmware: PvmFirmware::Own,
             }
         );
     }

@@ -11,6 +11,15 @@ pub enum Arch {
 }
 
 impl Arch {
+    /// The most CPUs that a guest can have: those that an interrupt controller without remapping
+    /// can tell apart.
+    pub(crate) fn max_cpus(self) -> u32 {
+        match self {
+            Self::X86_64 => 255,
+            Self::Aarch64 => 512,
+        }
+    }
+
     /// This machine's, if guests can have it.
     pub const HOST: Option<Self> = if cfg!(target_arch = "x86_64") {
         Some(Self::X86_64)

@@ -19,7 +19,9 @@ use std::process::{Command, Stdio};
 #[derive(Debug)]
 pub struct Launch {
     program: PathBuf,
+    name: Option<OsString>,
     args: Vec<OsString>,
+    variables: Vec<(&'static str, OsString)>,
     fds: Vec<OwnedFd>,
     directory: Option<PathBuf>,
     discards_stderr: bool,
@@ -32,12 +34,26 @@ impl Launch {
     pub fn new(program: PathBuf) -> Self {
         Self {
             program,
+            name: None,
             args: Vec::new(),
+            variables: Vec::new(),
             fds: Vec::new(),
             directory: None,
             discards_stderr: false,
             has_own_group: true,
         }
+    }
+
+    /// Has process lists show `name` in place of the program's path. A script keeps its path.
+    pub fn name(&mut self, name: impl Into<OsString>) -> &mut Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// Sets a variable of the child's environment.
+    pub fn variable(&mut self, name: &'static str, value: impl Into<OsString>) -> &mut Self {
+        self.variables.push((name, value.into()));
+        self
     }
 
     /// Adds one argument.
@@ -93,6 +109,12 @@ impl Launch {
         &self.args
     }
 
+    /// The variables that the child gets besides this process's own.
+    #[must_use]
+    pub fn variables(&self) -> &[(&'static str, OsString)] {
+        &self.variables
+    }
+
     /// Starts the child. It is killed when the *calling thread* ends, and its output and errors go
     /// to [`Child::stderr`].
     ///
@@ -112,10 +134,12 @@ impl Launch {
     ///
     /// # Errors
     /// As for [`Launch::spawn`].
-    pub fn spawn_supervised(self) -> Result<Child, Error> {
+    pub fn spawn_supervised(mut self) -> Result<Child, Error> {
         if !supervise::is_needed(&self.program) {
             return self.spawn();
         }
+        // The supervisor keeps its own name, and a script's interpreter gets the script's path.
+        self.name = None;
         let arguments = supervise::arguments(&self.program);
         self.start(Path::new("/proc/self/exe"), &arguments, Signal::TERM)
     }
@@ -134,7 +158,11 @@ impl Launch {
         command
             .args(first_arguments)
             .args(&self.args)
+            .envs(self.variables.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null());
+        if let Some(name) = &self.name {
+            command.arg0(name);
+        }
         if self.discards_stderr {
             command.stdout(write).stderr(Stdio::null());
         } else {
@@ -206,4 +234,21 @@ fn signal_with_parent(command: &mut Command, signal: Signal) {
     // SAFETY: the hook makes three system calls, allocates nothing and takes no lock, so it may run
     // between fork and exec of a process with several threads.
     unsafe { command.pre_exec(hook) };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::run;
+
+    #[test]
+    fn a_child_has_its_name_and_its_variables() {
+        let mut launch = Launch::new("/bin/sh".into());
+        launch.name("a name").variable("VARIABLE", "value");
+        launch.args(["-c", "cat /proc/$$/cmdline; echo \" $VARIABLE\""]);
+        let child = launch.spawn().unwrap();
+        let output = run::to_end(&child, std::time::Duration::from_secs(60)).unwrap();
+        assert!(output.text.starts_with("a name\0-c\0"), "{}", output.text);
+        assert!(output.text.ends_with(" value\n"), "{}", output.text);
+    }
 }

@@ -31,6 +31,7 @@ mod program;
 pub mod qemu;
 pub mod run;
 pub mod supervise;
+pub mod usb;
 
 pub use arch::Arch;
 pub use error::Error;
@@ -152,11 +153,33 @@ pub trait Control: Send + Sync {
     /// If there is no balloon, or the VMM refuses, has ended, or does not answer.
     fn balloon(&self) -> Result<u64, Error>;
 
+    /// Whether the guest has a balloon.
+    fn has_balloon(&self) -> bool;
+
     /// Asks the guest to grow or shrink the balloon to `bytes`. The guest does so in its own time.
     ///
     /// # Errors
     /// As for [`Control::balloon`].
     fn set_balloon(&self, bytes: u64) -> Result<(), Error>;
+
+    /// Plugs another display into the guest's graphics processor.
+    ///
+    /// # Errors
+    /// If the VMM cannot do that, the guest has no graphics processor, or the VMM refuses, has ended,
+    /// or does not answer.
+    fn add_display(&self, display: &plan::Display) -> Result<(), Error>;
+
+    /// Unplugs the display of this number.
+    ///
+    /// # Errors
+    /// As for [`Control::add_display`].
+    fn remove_display(&self, number: u32) -> Result<(), Error>;
+
+    /// The displays that are plugged in, with their numbers.
+    ///
+    /// # Errors
+    /// As for [`Control::add_display`].
+    fn displays(&self) -> Result<Vec<(u32, plan::Display)>, Error>;
 
     /// What an exit status of the VMM says about the end of the guest.
     fn exit_status(&self, code: i32) -> death::Status;

@@ -14,79 +14,10 @@
 mod files;
 
 use files::Files;
-use std::fs;
+use files::crosvm::{EVERYTHING, android_arm, android_x86, golden, linux_arm, linux_x86, refused};
+use host::PvmFirmware;
 use std::num::{NonZeroU16, NonZeroU32};
-use std::path::Path;
-use vmm::crosvm::{Dialect, Platform};
 use vmm::plan::*;
-use vmm::{Arch, Error, Vmm};
-
-/// What the help of a crosvm with every feature has of the words that are looked for. No crosvm for
-/// Android, or for another processor, can run here; what a real one says is checked where it runs.
-const EVERYTHING: &str = "create_composite --gdb --gpu";
-
-fn android_arm() -> Dialect {
-    Dialect::of(Platform::Android, Arch::Aarch64)
-}
-
-fn android_x86() -> Dialect {
-    Dialect::of(Platform::Android, Arch::X86_64)
-}
-
-fn linux_arm() -> Dialect {
-    Dialect::of(Platform::Linux, Arch::Aarch64)
-}
-
-fn linux_x86() -> Dialect {
-    Dialect::of(Platform::Linux, Arch::X86_64)
-}
-
-/// Compares the command line for a plan, and the components of its composite disks, with the list.
-fn golden(list: &str, dialect: Dialect, change: impl FnOnce(&mut Files, &mut Plan)) {
-    let mut files = Files::new();
-    let mut plan = files.plan();
-    change(&mut files, &mut plan);
-    let crosvm = files.crosvm(dialect, EVERYTHING);
-    let prepared = crosvm.prepare(plan).unwrap();
-    let mut lines: Vec<String> = prepared
-        .launch
-        .arguments()
-        .iter()
-        .map(|argument| files.named(argument.to_str().unwrap()))
-        .collect();
-    for number in 0.. {
-        let name = format!("composite-{number}.img");
-        let Ok(bytes) = fs::read(files.directory().join(&name)) else {
-            break;
-        };
-        lines.push(format!("# {name}: {}", components(&files, &bytes)));
-    }
-    let text = lines.join("\n") + "\n";
-    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/crosvm_arguments")
-        .join(list);
-    if std::env::var_os("UPDATE_GOLDEN").is_some() {
-        fs::write(&path, &text).unwrap();
-    }
-    let wanted = fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
-    assert_eq!(text, wanted, "{list} differs");
-}
-
-/// The paths in a composite disk: what they name, in order. Where the paths are is all that is
-/// asked here; the crate `composite-disk` checks the format.
-fn components(files: &Files, bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes)
-        .split("/proc/self/fd/")
-        .skip(1)
-        .map(|rest| {
-            let end = rest
-                .find(|c: char| !c.is_ascii_digit())
-                .unwrap_or(rest.len());
-            files.name(&rest[..end])
-        })
-        .collect::<Vec<_>>()
-        .join(" ")
-}
 
 fn two_cpus() -> NonZeroU32 {
     NonZeroU32::new(2).unwrap()
@@ -144,6 +75,18 @@ fn partition(files: &mut Files, label: &str, bytes: u64, writable: bool) -> Part
         image,
         writable,
         guid: None,
+    }
+}
+
+fn disk_of(partitions: Vec<Partition>) -> Disk {
+    DiskContent::Partitions(partitions).into()
+}
+
+/// A protected VM whose firmware the host's settings name.
+fn protection(firmware: PvmFirmware) -> Protection {
+    Protection {
+        firmware: Firmware::Host(firmware),
+        swiotlb_mib: None,
     }
 }
 
@@ -207,11 +150,7 @@ fn cpus_like_the_host_on_both_processors() {
 #[test]
 fn whole_images() {
     golden("images", linux_x86(), |files, plan| {
-        let image = |files: &mut Files, role, writable| Disk::Image {
-            image: files.file(role),
-            writable,
-        };
-        plan.machine.disks = vec![image(files, "system", false), image(files, "data", true)];
+        plan.machine.disks = vec![files.disk("system", false), files.disk("data", true)];
     });
 }
 
@@ -223,11 +162,8 @@ fn disks_of_partitions() {
             partition(files, "misc", 8192, true),
         ];
         let second = vec![partition(files, "vendor", 4096, false)];
-        let image = Disk::Image {
-            image: files.file("between"),
-            writable: false,
-        };
-        plan.machine.disks = vec![Disk::Partitions(first), image, Disk::Partitions(second)];
+        let image = files.disk("between", false);
+        plan.machine.disks = vec![disk_of(first), image, disk_of(second)];
     });
 }
 
@@ -245,20 +181,13 @@ fn console_input_and_memory_dump() {
 
 #[test]
 fn protected_vms() {
-    let image = |files: &mut Files| {
-        vec![Disk::Image {
-            image: files.file("system"),
-            writable: false,
-        }]
-    };
+    let image = |files: &mut Files| vec![files.disk("system", false)];
     golden("protected", android_arm(), |files, plan| {
-        plan.machine.protection = Some(Protection { firmware: None });
+        plan.machine.protection = Some(protection(PvmFirmware::Own));
         plan.machine.disks = image(files);
     });
     golden("protected-firmware", android_arm(), |files, plan| {
-        plan.machine.protection = Some(Protection {
-            firmware: Some("/vendor/pvmfw.bin".into()),
-        });
+        plan.machine.protection = Some(protection(PvmFirmware::At("/vendor/pvmfw.bin".into())));
         plan.machine.disks = image(files);
         plan.consoles.ramdump = Some(files.fd("ramdump"));
     });
@@ -325,15 +254,12 @@ fn everything_at_once() {
         };
         plan.machine.cpus = Cpus::MatchHost(two_cpus());
         plan.machine.disks = vec![
-            Disk::Image {
-                image: files.file("system"),
-                writable: false,
-            },
-            Disk::Partitions(vec![partition(files, "vm-instance", 8192, true)]),
+            files.disk("system", false),
+            disk_of(vec![partition(files, "vm-instance", 8192, true)]),
         ];
         plan.consoles.console_in = Some(files.fd("input"));
         plan.consoles.ramdump = Some(files.fd("ramdump"));
-        plan.machine.protection = Some(Protection { firmware: None });
+        plan.machine.protection = Some(protection(PvmFirmware::Own));
         plan.machine.gdb_port = NonZeroU16::new(4321);
         plan.machine.huge_pages = true;
         plan.machine.boost_uclamp = true;
@@ -351,21 +277,10 @@ fn everything_at_once() {
     });
 }
 
-/// What a platform or a build cannot do is refused by the field's name.
-fn refused(dialect: Dialect, words: &str, part: &str, change: impl FnOnce(&mut Files, &mut Plan)) {
-    let mut files = Files::new();
-    let mut plan = files.plan();
-    change(&mut files, &mut plan);
-    let error = files.crosvm(dialect, words).prepare(plan).unwrap_err();
-    assert!(matches!(error, Error::Unsupported { .. }), "{error}");
-    let text = error.to_string();
-    assert!(text.contains(part), "{text:?} does not contain {part:?}");
-}
-
 #[test]
 fn what_is_missing_is_named() {
     refused(linux_x86(), EVERYTHING, "protectedVm", |_, plan| {
-        plan.machine.protection = Some(Protection { firmware: None });
+        plan.machine.protection = Some(protection(PvmFirmware::Own));
     });
     refused(linux_x86(), EVERYTHING, "audioConfig", |_, plan| {
         plan.machine.audio = Some(Audio {
@@ -383,6 +298,6 @@ fn what_is_missing_is_named() {
         plan.machine.display = Some(some_display());
     });
     refused(linux_x86(), "", "disks[0].partitions", |files, plan| {
-        plan.machine.disks = vec![Disk::Partitions(vec![partition(files, "a", 4096, false)])];
+        plan.machine.disks = vec![disk_of(vec![partition(files, "a", 4096, false)])];
     });
 }

@@ -13,12 +13,12 @@ mod files;
 
 use files::Files;
 use std::fs;
-use std::num::NonZeroU16;
+use std::num::{NonZeroU16, NonZeroU32};
 use std::path::Path;
 use vmm::accel::Acceleration;
 use vmm::plan::*;
 use vmm::qemu::{Qemu, program_name};
-use vmm::{Arch, Vmm};
+use vmm::{Arch, Error, Vmm};
 
 /// What stands before the number of a descriptor.
 const MARKS: [&str; 6] = [
@@ -82,16 +82,7 @@ fn some(files: &mut Files, plan: &mut Plan) {
         initrd: Some(files.file("initrd")),
         params: "console=hvc0 panic=-1".into(),
     };
-    plan.machine.disks = vec![
-        Disk::Image {
-            image: files.file("system"),
-            writable: false,
-        },
-        Disk::Image {
-            image: files.file("data"),
-            writable: true,
-        },
-    ];
+    plan.machine.disks = vec![files.disk("system", false), files.disk("data", true)];
     plan.machine.gdb_port = NonZeroU16::new(1234);
     plan.machine.device_tree_overlay = Some(files.file("overlay"));
     plan.machine.usb = true;
@@ -112,4 +103,121 @@ fn the_least_on_both_processors() {
 fn many_fields_on_both_processors() {
     golden("some-x86", Arch::X86_64, some);
     golden("some-arm64", Arch::Aarch64, some);
+}
+
+fn flash(files: &mut Files, role: &str, writable: bool) -> Pflash {
+    Pflash {
+        image: files.file(role),
+        writable,
+    }
+}
+
+fn extras(files: &mut Files, plan: &mut Plan) {
+    let text = |text: &str| Some(text.to_owned());
+    plan.machine.cpus = Cpus::Count(NonZeroU32::new(3).unwrap());
+    plan.machine.disks = vec![Disk {
+        id: Some("a,b".into()),
+        ..files.disk("system", false)
+    }];
+    plan.machine.boot = Boot::Bootloader {
+        image: files.file("bootloader"),
+        initrd: None,
+        params: String::new(),
+    };
+    plan.machine.pflash = vec![flash(files, "variables", true)];
+    plan.machine.smbios = Some(Smbios {
+        bios_vendor: text("Maker, \"Inc.\""),
+        bios_version: None,
+        manufacturer: text("M"),
+        product_name: text("P"),
+        serial_number: text("S=1"),
+        uuid: "12e474af-2cc1-49d1-b0e5-d03a3e03ca03".parse().ok(),
+        oem_strings: vec!["one".into(), "two,three".into()],
+    });
+    plan.machine.usb = true;
+    plan.machine.usb_devices = vec![UsbDevice {
+        vendor: 0x18d1,
+        product: 2,
+        node: files.fd("usb"),
+    }];
+}
+
+#[test]
+fn what_few_vms_have_on_both_processors() {
+    golden("extras-x86", Arch::X86_64, extras);
+    golden("extras-arm64", Arch::Aarch64, extras);
+    golden("pflash-kernel", Arch::X86_64, |files, plan| {
+        plan.machine.pflash = vec![flash(files, "code", false), flash(files, "variables", true)];
+    });
+}
+
+fn prepare(change: impl FnOnce(&mut Files, &mut Plan)) -> Error {
+    let mut files = Files::new();
+    let mut plan = files.plan();
+    change(&mut files, &mut plan);
+    let qemu = Qemu::new("qemu".into(), Arch::X86_64, Acceleration::Emulation);
+    qemu.prepare(plan).unwrap_err()
+}
+
+fn refused(field: &str, change: impl FnOnce(&mut Files, &mut Plan)) {
+    let error = prepare(change);
+    assert!(matches!(error, Error::Unsupported { .. }), "{error}");
+    assert!(error.to_string().contains(field), "{error}");
+}
+
+#[test]
+fn what_qemu_cannot_do_is_refused() {
+    refused("dumpDtFd: ", |files, plan| {
+        plan.machine.device_tree_dump = Some(files.fd("dump"));
+    });
+    refused("deviceTreeOverlay: ", |files, plan| {
+        plan.machine.overlays = vec![Overlay {
+            file: files.file("overlay"),
+            filtered: false,
+        }];
+    });
+    refused("customPvmfw: ", |files, plan| {
+        plan.machine.pvmfw = Some(files.file("pvmfw"));
+    });
+    refused("customMemoryBackingFiles: ", |files, plan| {
+        plan.machine.memory_files = vec![MemoryFile {
+            file: files.file("memory"),
+            start: 0,
+            size: 4096,
+        }];
+    });
+    refused("gpuConfig.waylandSocketFd: ", |files, plan| {
+        plan.machine.wayland = Some(files.fd("compositor"));
+    });
+    refused("pflash: ", |files, plan| {
+        plan.machine.pflash = ["a", "b", "c"].map(|role| flash(files, role, true)).into();
+    });
+    refused("pflash with a bootloader: ", |files, plan| {
+        extras(files, plan);
+        plan.machine.pflash.push(flash(files, "second", true));
+    });
+}
+
+#[test]
+fn what_no_guest_can_have_is_invalid() {
+    let error = prepare(|_, plan| {
+        plan.machine.cpus = Cpus::Count(NonZeroU32::new(256).unwrap());
+    });
+    assert!(error.is_invalid_input(), "{error}");
+    // The same file twice, and one of them writable.
+    let error = prepare(|files, plan| {
+        let image = files.file("flash");
+        plan.machine.disks = vec![
+            DiskContent::Image {
+                image: image.try_clone().unwrap(),
+                writable: false,
+            }
+            .into(),
+        ];
+        plan.machine.pflash = vec![Pflash {
+            image,
+            writable: true,
+        }];
+    });
+    assert!(matches!(error, Error::SameImage { .. }), "{error}");
 }

@@ -6,7 +6,7 @@ use crate::error::Error;
 use crate::fd::file;
 use avf_aidl::service::{DiskImage, Partition};
 use std::collections::HashSet;
-use vmm::plan::Disk;
+use vmm::plan::{Disk, DiskContent};
 
 /// Longest GPT partition name, in UTF-16 units.
 const MAX_LABEL: usize = 36;
@@ -14,11 +14,12 @@ const MAX_LABEL: usize = 36;
 /// The disk `disks[index]`.
 pub(super) fn disk(index: usize, disk: &DiskImage) -> Result<Disk, Error> {
     match (&disk.image, &disk.partitions[..]) {
-        (Some(image), []) => Ok(Disk::Image {
+        (Some(image), []) => Ok(DiskContent::Image {
             image: file(&format!("disks[{index}].image"), image)?,
             writable: disk.writable,
-        }),
-        (None, [_, ..]) => partitions(index, &disk.partitions).map(Disk::Partitions),
+        }
+        .into()),
+        (None, [_, ..]) => Ok(DiskContent::Partitions(partitions(index, &disk.partitions)?).into()),
         (Some(_), _) => Err(invalid(format!(
             "disks[{index}]: it has both an image and partitions; give one of them"
         ))),

@@ -7,7 +7,7 @@ use crate::capabilities::Capabilities;
 use crate::error::{Error, Kind};
 use avf_aidl::service::app_config::CustomConfig;
 use avf_aidl::service::{VirtualMachineAppConfig, VirtualMachineRawConfig};
-use host::Hypervisor;
+use host::{Hypervisor, PvmFirmware};
 use rsbinder::ParcelFileDescriptor;
 use std::fs::File;
 
@@ -24,7 +24,7 @@ const NONE: Capabilities = Capabilities {
 const ORDINARY: Hypervisor = Hypervisor {
     memory_reclaim: true,
     protected_vms: false,
-    firmware: None,
+    firmware: PvmFirmware::Own,
 };
 
 fn refused(result: Result<(), Error>, field: &str) {

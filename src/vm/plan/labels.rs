@@ -7,7 +7,7 @@ use microdroid::{IDSIG_PARTITION, INSTANCE_PARTITION, METADATA_PARTITION, STORAG
 use rustix::fs::fgetxattr;
 use rustix::io::Errno;
 use std::os::fd::AsFd;
-use vmm::plan::{Boot, Disk};
+use vmm::plan::{Boot, Disk, DiskContent};
 
 /// The attribute that holds a file's SELinux context.
 const ATTRIBUTE: &str = "security.selinux";
@@ -72,7 +72,7 @@ pub(super) fn check(boot: &Boot, disks: &[Disk], policy: LabelPolicy) -> Result<
         check_file("initrd", initrd)?;
     }
     for (number, disk) in disks.iter().enumerate() {
-        let Disk::Partitions(partitions) = disk else {
+        let DiskContent::Partitions(partitions) = &disk.content else {
             continue;
         };
         for (index, partition) in partitions.iter().enumerate() {
@@ -199,12 +199,13 @@ mod tests {
             params: String::new(),
         };
         let disk = |label: &str| {
-            vec![Disk::Partitions(vec![vmm::plan::Partition {
+            let partition = vmm::plan::Partition {
                 label: label.into(),
                 image: labelled("app_data_file").unwrap(),
                 writable: false,
                 guid: None,
-            }])]
+            };
+            [DiskContent::Partitions(vec![partition]).into()]
         };
         check(&boot(), &disk("extra-idsig-0"), LabelPolicy::App).unwrap();
         check(&boot(), &disk("extra-apk-0"), LabelPolicy::Vendor).unwrap();

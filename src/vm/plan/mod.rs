@@ -19,7 +19,7 @@ use rsbinder::ParcelFileDescriptor;
 use rustix::fs::OFlags;
 use std::num::{NonZeroU16, NonZeroU32};
 use std::os::fd::OwnedFd;
-use vmm::plan::{Assigned, Balloon, Boot, ConsoleInput, Cpus, Disk, Machine, Protection};
+use vmm::plan::{Assigned, Balloon, Boot, ConsoleInput, Cpus, Disk, Firmware, Machine, Protection};
 
 /// Memory of a guest whose config names none, in MiB.
 const DEFAULT_MEMORY_MIB: i32 = 256;
@@ -145,12 +145,21 @@ impl Draft {
                 Balloon::Absent
             },
             protection: config.protectedVm.then(|| Protection {
-                firmware: hypervisor.firmware.clone(),
+                firmware: Firmware::Host(hypervisor.firmware.clone()),
+                swiotlb_mib: None,
             }),
+            pvmfw: None,
+            vgic_its: None,
             gdb_port,
             huge_pages: config.hugePages,
             boost_uclamp: config.boostUclamp,
             device_tree_overlay: None,
+            overlays: Vec::new(),
+            device_tree_dump: None,
+            memory_files: Vec::new(),
+            pflash: Vec::new(),
+            smbios: None,
+            wayland: None,
             gpu: config.gpuConfig.as_ref().map(devices::gpu).transpose()?,
             display: config
                 .displayConfig
@@ -160,6 +169,7 @@ impl Draft {
             inputs: devices::inputs(&config.inputDevices)?,
             audio: config.audioConfig.as_ref().and_then(devices::audio),
             usb: config.usbConfig.as_ref().is_some_and(|usb| usb.controller),
+            usb_devices: Vec::new(),
         };
         let consoles = ClientConsoles {
             out: console("consoleOutFd", files.console_out, OFlags::WRONLY)?,

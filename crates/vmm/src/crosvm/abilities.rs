@@ -79,6 +79,13 @@ impl Abilities {
         self.require(help, option, feature, field)
     }
 
+    /// Whether this build has `option`, without which a VM is none the worse.
+    pub(super) fn knows(&self, option: &str) -> bool {
+        let help = self.options.get_or_init(|| self.help(&["run", "--help"]));
+        help.as_ref()
+            .is_ok_and(|help| help.split_whitespace().any(|word| word == option))
+    }
+
     /// Checks that this build reads Android sparse images, which `field` asks for. No help text says
     /// so; a disk made of one, in the VM's own `directory`, shows it.
     ///

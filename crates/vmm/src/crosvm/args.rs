@@ -2,11 +2,14 @@
 //! The command line, in the order that guests count on.
 
 use super::abilities::Abilities;
-use super::control::Frontend;
-use super::{Dialect, devices, disks, serials, unsupported};
+use super::control::{Frontend, Guest};
+use super::{Dialect, NAME, devices, disks, extras, serials, unsupported};
+use crate::images::Images;
 use crate::launch::Launch;
-use crate::plan::{self, Balloon, Boot, Cpus, Plan, Protection, Vsock};
+use crate::plan::{self, Balloon, Boot, Cpus, Firmware, Plan, Protection, Vsock};
 use crate::{Error, Prepared, kernel};
+use host::PvmFirmware;
+use std::num::NonZeroU32;
 use std::path::Path;
 
 /// MiB that the guest's kernel sets aside for writing a dump of its memory.
@@ -18,6 +21,8 @@ pub(super) fn build(
     abilities: &Abilities,
     plan: Plan,
 ) -> Result<Prepared, Error> {
+    extras::check(dialect, &plan.machine)?;
+    plan.machine.check_cpus(NAME, dialect.arch)?;
     let mut launch = Launch::new(program.to_owned());
     let disk_count = plan.machine.disks.len();
     let waits = plan.machine.gdb_port.is_some();
@@ -27,6 +32,11 @@ pub(super) fn build(
         launch.arg("--no-syslog");
     }
     launch.args(["run", "--disable-sandbox"]);
+    let name = format!("{NAME}_{}", plan.name);
+    if abilities.knows("--name") {
+        launch.args(["--name", &name]);
+    }
+    launch.name(name);
     vsock(&mut launch, plan.vsock);
     match plan.machine.balloon {
         Balloon::PageReporting => launch.arg("--balloon-page-reporting"),
@@ -35,12 +45,12 @@ pub(super) fn build(
     if !plan.machine.usb {
         launch.arg("--no-usb");
     }
-    let swiotlb = protection(
-        &mut launch,
-        dialect,
-        plan.machine.protection.as_ref(),
-        disk_count,
-    )?;
+    let swiotlb = protection(&mut launch, dialect, plan.machine.protection, disk_count)?;
+    if let Some(firmware) = plan.machine.pvmfw {
+        let firmware = launch.pass_path(firmware.into());
+        launch.args(["--unprotected-vm-with-firmware", &firmware]);
+    }
+    extras::vgic_its(&mut launch, dialect, plan.machine.vgic_its);
     let host_params = match plan.consoles.ramdump {
         Some(_) => format!("crashkernel={}M", RAMDUMP_MIB.saturating_add(swiotlb)),
         None => String::new(),
@@ -52,6 +62,7 @@ pub(super) fn build(
     // The buffer comes on top, so that a guest has the same memory with and without protection.
     let memory = plan.machine.memory_mib.get().saturating_add(swiotlb);
     launch.args(["--mem", &memory.to_string()]);
+    extras::memory(&mut launch, plan.machine.memory_files);
     match plan.machine.cpus {
         Cpus::Count(count) => {
             launch.args(["--cpus", &count.to_string()]);
@@ -73,19 +84,37 @@ pub(super) fn build(
     }
     serials::add(&mut launch, plan.consoles)?;
     let kernel = boot(&mut launch, plan.machine.boot);
-    let helper = disks::add(&mut launch, abilities, &plan.directory, plan.machine.disks)?;
+    let mut images = Images::default();
+    disks::add(
+        &mut launch,
+        &mut images,
+        abilities,
+        &plan.directory,
+        plan.machine.disks,
+    )?;
+    extras::pflash(&mut launch, &mut images, plan.machine.pflash)?;
+    extras::smbios(&mut launch, plan.machine.smbios.as_ref());
     launch.args(kernel);
     let control = Frontend::attach(
         &mut launch,
         program,
         &plan.directory,
-        plan.machine.balloon,
-        waits,
+        Guest {
+            balloon: plan.machine.balloon,
+            waits,
+            has_graphics: plan.machine.gpu.is_some() || plan.machine.display.is_some(),
+            usb_devices: plan.machine.usb_devices,
+        },
     )?;
     if let Some(overlay) = plan.machine.device_tree_overlay {
         let overlay = launch.pass_path(overlay.into());
         launch.args(["--device-tree-overlay", &overlay]);
     }
+    extras::device_tree(
+        &mut launch,
+        plan.machine.overlays,
+        plan.machine.device_tree_dump,
+    );
     devices::graphics(
         &mut launch,
         dialect,
@@ -94,6 +123,7 @@ pub(super) fn build(
         plan.machine.gpu.as_ref(),
         plan.machine.display.as_ref(),
     )?;
+    devices::wayland(&mut launch, plan.machine.wayland)?;
     devices::network(&mut launch, plan.tap);
     devices::inputs(&mut launch, plan.machine.inputs);
     if plan.machine.huge_pages {
@@ -105,10 +135,10 @@ pub(super) fn build(
     devices::assigned(&mut launch, plan.assigned);
     devices::audio(&mut launch, dialect, plan.machine.audio)?;
     Ok(Prepared {
-        name: super::NAME,
+        name: NAME,
         launch,
         control: Box::new(control),
-        helpers: helper.into_iter().collect(),
+        helpers: images.into_helper().into_iter().collect(),
     })
 }
 
@@ -130,7 +160,7 @@ fn vsock(launch: &mut Launch, vsock: Vsock) {
 fn protection(
     launch: &mut Launch,
     dialect: &Dialect,
-    protection: Option<&Protection>,
+    protection: Option<Protection>,
     disks: usize,
 ) -> Result<u32, Error> {
     let Some(protection) = protection else {
@@ -141,11 +171,20 @@ fn protection(
             "protectedVm: crosvm has no protected VMs on this processor".into(),
         ));
     }
-    match &protection.firmware {
-        None => launch.arg("--protected-vm"),
-        Some(path) => launch.arg("--protected-vm-with-firmware").arg(path),
+    match protection.firmware {
+        Firmware::Host(PvmFirmware::Own) => launch.arg("--protected-vm"),
+        Firmware::Host(PvmFirmware::Absent) => launch.arg("--protected-vm-without-firmware"),
+        Firmware::Host(PvmFirmware::At(path)) => {
+            launch.arg("--protected-vm-with-firmware").arg(path)
+        }
+        Firmware::File(file) => {
+            let path = launch.pass_path(file.into());
+            launch.args(["--protected-vm-with-firmware", &path])
+        }
     };
-    let mib = plan::swiotlb_mib(disks);
+    let mib = protection
+        .swiotlb_mib
+        .map_or_else(|| plan::swiotlb_mib(disks), NonZeroU32::get);
     launch.args(["--swiotlb", &mib.to_string()]);
     // A reader of a crashed process's memory would fault on the guest's.
     launch.arg("--unmap-guest-memory-on-fork");

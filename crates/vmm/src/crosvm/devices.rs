@@ -6,6 +6,7 @@ use super::{Dialect, unsupported};
 use crate::Error;
 use crate::launch::Launch;
 use crate::plan::{Assigned, Audio, Display, Gpu, Input, InputKind, Surface};
+use rustix::fs::OFlags;
 use std::os::fd::OwnedFd;
 
 /// Adds the graphics processor and the display.
@@ -55,7 +56,7 @@ pub(super) fn gpu_with_displays(display: &Display, gpu: Option<&Gpu>) -> Vec<Str
     vec![format!("--gpu={}", values.join(","))]
 }
 
-fn display_values(display: &Display) -> String {
+pub(super) fn display_values(display: &Display) -> String {
     format!(
         "mode=windowed[{},{}],dpi=[{},{}],refresh-rate={}",
         display.width,
@@ -79,6 +80,21 @@ fn gpu_values(gpu: &Gpu) -> Vec<String> {
         .filter_map(|(name, value)| value.map(|value| format!("{name}={value}")))
         .chain(gpu.renderers.iter().map(|name| format!("{name}=true")))
         .collect()
+}
+
+/// Adds the compositor that shows the displays. A socket in a file system is connected to by its
+/// path. One that is connected already is left to the Wayland library, which takes it from the
+/// environment whatever path it is told.
+pub(super) fn wayland(launch: &mut Launch, socket: Option<OwnedFd>) -> Result<(), Error> {
+    let Some(socket) = socket else { return Ok(()) };
+    let flags = rustix::fs::fcntl_getfl(&socket)
+        .map_err(|e| Error::io("gpuConfig.waylandSocketFd: cannot read its flags", e))?;
+    let fd = launch.pass(socket);
+    launch.args(["--wayland-sock", &format!("/proc/self/fd/{fd}")]);
+    if !flags.contains(OFlags::PATH) {
+        launch.variable("WAYLAND_SOCKET", fd.to_string());
+    }
+    Ok(())
 }
 
 /// Adds the network.

@@ -4,10 +4,11 @@
 
 use super::abilities::Abilities;
 use super::unsupported;
+use super::value::value;
 use crate::Error;
 use crate::images::{Images, OpenImage, invalid};
 use crate::launch::Launch;
-use crate::plan::{Disk, Partition};
+use crate::plan::{Disk, DiskContent, Partition};
 use composite_disk::{CompositeFile, Layout, PARTITION_ALIGNMENT, SECTOR};
 use std::fs::{File, OpenOptions};
 use std::io::Write;
@@ -17,38 +18,40 @@ use std::path::Path;
 /// The file of zeros that pads read-only partitions, in the VM's directory.
 const ZERO: &str = "zero.img";
 
-/// Adds the disks. The result must live as long as the VM.
+/// Adds the disks.
 pub(super) fn add(
     launch: &mut Launch,
+    images: &mut Images,
     abilities: &Abilities,
     directory: &Path,
     disks: Vec<Disk>,
-) -> Result<Option<Box<dyn Send>>, Error> {
-    let mut images = Images::default();
+) -> Result<(), Error> {
     let mut zero = None;
     for (index, disk) in disks.into_iter().enumerate() {
-        let (image, writable) = match disk {
-            Disk::Image { image, writable } => {
+        let (image, writable) = match disk.content {
+            DiskContent::Image { image, writable } => {
                 let field = format!("disks[{index}].image");
-                let image = open(&mut images, &image, writable, &field, abilities, directory)?;
+                let image = open(images, &image, writable, &field, abilities, directory)?;
                 (whole(image, &field)?, writable)
             }
-            Disk::Partitions(partitions) => {
+            DiskContent::Partitions(partitions) => {
                 abilities.composite_disk(&format!("disks[{index}].partitions"))?;
                 let mut open = |image: &File, writable, field: &str| {
-                    open(&mut images, image, writable, field, abilities, directory)
+                    open(images, image, writable, field, abilities, directory)
                 };
                 composite(launch, &mut open, directory, index, partitions, &mut zero)?
             }
         };
         let path = launch.pass_path(image.into());
-        launch.args([
-            "--block",
-            // The file that crosvm inherits is locked already.
-            &format!("path={path},ro={},lock=false", !writable),
-        ]);
+        // The file that crosvm inherits is locked already.
+        let mut values = format!("path={path},ro={},lock=false", !writable);
+        if let Some(id) = &disk.id {
+            values.push_str(",id=");
+            values.push_str(&value(id));
+        }
+        launch.args(["--block", &values]);
     }
-    Ok(images.into_helper())
+    Ok(())
 }
 
 /// Opens an image; a sparse one only if this build of crosvm unfolds it.

@@ -11,8 +11,11 @@ mod control;
 mod devices;
 mod dialect;
 mod disks;
+mod displays;
+mod extras;
 mod serials;
 mod status;
+mod value;
 
 pub use abilities::Abilities;
 pub use dialect::{Dialect, Platform};

@@ -4,11 +4,12 @@
 use super::blocks;
 use super::chardev;
 use super::devices::{self, Rare};
+use super::firmware;
 use super::qmp::Qmp;
 use crate::accel::Acceleration;
 use crate::images::Images;
 use crate::launch::Launch;
-use crate::plan::{Balloon, Boot, ConsoleInput, Consoles, Plan, Vsock};
+use crate::plan::{Balloon, ConsoleInput, Consoles, Plan, Vsock};
 use crate::{Arch, Error, Prepared, kernel};
 use std::path::Path;
 
@@ -28,6 +29,7 @@ pub(super) fn build(
     plan: Plan,
 ) -> Result<Prepared, Error> {
     devices::check(&plan)?;
+    plan.machine.check_cpus(super::NAME, arch)?;
     let mut launch = Launch::new(program.to_owned());
     let mut helpers = Vec::new();
     launch.args(["-name", &escape(&plan.name)]);
@@ -50,7 +52,16 @@ pub(super) fn build(
         None => String::new(),
     };
     kernel::check(&plan.machine.boot, arch, &host_params)?;
-    boot(&mut launch, plan.machine.boot, host_params);
+    let mut images = Images::default();
+    firmware::boot(
+        &mut launch,
+        &mut images,
+        arch,
+        plan.machine.boot,
+        host_params,
+        plan.machine.pflash,
+    )?;
+    firmware::smbios(&mut launch, plan.machine.smbios.as_ref());
     if let Some(overlay) = plan.machine.device_tree_overlay {
         // Most of QEMU's guests have no device tree, and none of them applies an overlay.
         let overlay = launch.pass_path(overlay.into());
@@ -69,7 +80,6 @@ pub(super) fn build(
         ]);
     }
     launch.args(["-device", "pvpanic-pci"]);
-    let mut images = Images::default();
     for (index, disk) in plan.machine.disks.into_iter().enumerate() {
         helpers.extend(blocks::add(&mut launch, &mut images, index, disk)?);
     }
@@ -82,6 +92,7 @@ pub(super) fn build(
             tap: plan.tap,
             inputs: plan.machine.inputs,
             usb: plan.machine.usb,
+            usb_devices: plan.machine.usb_devices,
         },
     );
     Ok(Prepared {
@@ -93,7 +104,7 @@ pub(super) fn build(
 }
 
 /// A comma separates options; two are one in a value.
-fn escape(value: &str) -> String {
+pub(super) fn escape(value: &str) -> String {
     value.replace(',', ",,")
 }
 
@@ -122,33 +133,6 @@ fn machine(launch: &mut Launch, arch: Arch, accel: Acceleration, plan: &Plan) {
     ]);
     launch.args(["-m", &format!("{}M", plan.machine.memory_mib)]);
     launch.args(["-smp", &plan.machine.cpus.count().to_string()]);
-}
-
-fn boot(launch: &mut Launch, boot: Boot, host_params: String) {
-    let (kernel, initrd, params) = match boot {
-        Boot::Kernel {
-            kernel,
-            initrd,
-            params,
-        } => (kernel, initrd, params),
-        // It gets no parameters: QEMU hands them to kernels only.
-        Boot::Bootloader { image, .. } => {
-            let image = launch.pass_path(image.into());
-            launch.args(["-bios", &image]);
-            return;
-        }
-    };
-    let kernel = launch.pass_path(kernel.into());
-    launch.args(["-kernel", &kernel]);
-    if let Some(initrd) = initrd {
-        let initrd = launch.pass_path(initrd.into());
-        launch.args(["-initrd", &initrd]);
-    }
-    let mut all = vec![host_params, params];
-    all.retain(|params| !params.is_empty());
-    if !all.is_empty() {
-        launch.args(["-append", &all.join(" ")]);
-    }
 }
 
 /// ttyS0 and hvc0: console; ttyS1: failure reason; hvc1: memory dump; hvc2: log.

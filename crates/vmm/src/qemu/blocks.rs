@@ -6,11 +6,12 @@
 //! modes, nor read Android sparse images: a thread of this process serves a disk that has any of
 //! these, over an inherited socket.
 
+use super::args::escape;
 use super::chardev::add_fd;
 use crate::Error;
 use crate::images::{Images, OpenImage, invalid};
 use crate::launch::Launch;
-use crate::plan::{Disk, Partition};
+use crate::plan::{Disk, DiskContent, Partition};
 use composite_disk::{Access, Extent, ExtentContent, Layout, SECTOR, Source, VmdkFile};
 use nbd_disk::{Content, NbdDisk, Segment};
 use rustix::fs::MemfdFlags;
@@ -34,19 +35,21 @@ pub(super) fn add(
     index: usize,
     disk: Disk,
 ) -> Result<Helper, Error> {
-    let helper = match disk {
-        Disk::Image { image, writable } => {
+    let helper = match disk.content {
+        DiskContent::Image { image, writable } => {
             let image = images.open(&image, writable, &format!("disks[{index}].image"))?;
             add_image(launch, index, image, writable)?
         }
-        Disk::Partitions(partitions) => add_partitions(launch, images, index, partitions)?,
+        DiskContent::Partitions(partitions) => add_partitions(launch, images, index, partitions)?,
     };
     // A guest cannot do anything about a full file system of the host, so it is paused until there
     // is room. Any other error is the guest's to see.
-    launch.args([
-        "-device",
-        &format!("virtio-blk-pci,drive=disk{index},werror=enospc,rerror=report"),
-    ]);
+    let mut device = format!("virtio-blk-pci,drive=disk{index},werror=enospc,rerror=report");
+    if let Some(id) = &disk.id {
+        device.push_str(",serial=");
+        device.push_str(&escape(id));
+    }
+    launch.args(["-device", &device]);
     Ok(helper)
 }
 
@@ -60,16 +63,21 @@ fn add_image(
         let segments = whole_sparse(image.file, &format!("disks[{index}].image"))?;
         return serve(launch, index, segments, false).map(Some);
     }
+    add_file(launch, &format!("disk{index}"), image, writable);
+    Ok(None)
+}
+
+/// Adds the block node `name`, which is a whole raw file.
+pub(super) fn add_file(launch: &mut Launch, name: &str, image: OpenImage, writable: bool) {
     let set = add_fd(launch, image.file.into());
     launch.args([
         "-blockdev",
         // QEMU's own locks are off: the file that it inherits is locked already.
         &format!(
-            "driver=file,node-name=disk{index},filename=/dev/fdset/{set},locking=off,read-only={}",
+            "driver=file,node-name={name},filename=/dev/fdset/{set},locking=off,read-only={}",
             on_off(!writable)
         ),
     ]);
-    Ok(None)
 }
 
 /// The ranges of a sparse image that is a whole disk: a guest reads no incomplete sector, so the

@@ -4,11 +4,12 @@
 
 use crate::Error;
 use crate::launch::Launch;
-use crate::plan::{Boot, Input, InputKind, Plan};
+use crate::plan::{Boot, Input, InputKind, Plan, UsbDevice};
 
 /// Refuses what QEMU cannot do.
 pub(super) fn check(plan: &Plan) -> Result<(), Error> {
     let not_evdev = |input: &&Input| input.kind != InputKind::EvDev;
+    let has_bootloader = matches!(plan.machine.boot, Boot::Bootloader { .. });
     let (initrd, params) = match &plan.machine.boot {
         Boot::Kernel { .. } => (false, false),
         Boot::Bootloader { initrd, params, .. } => (initrd.is_some(), !params.is_empty()),
@@ -33,6 +34,34 @@ pub(super) fn check(plan: &Plan) -> Result<(), Error> {
         (
             plan.machine.audio.is_some(),
             "audioConfig: sound needs a sound server of the host; use crosvm on Android",
+        ),
+        (
+            plan.machine.device_tree_dump.is_some(),
+            "dumpDtFd: it can write the device tree only instead of running the guest; use crosvm",
+        ),
+        (
+            !plan.machine.overlays.is_empty(),
+            "deviceTreeOverlay: it applies no overlays; use crosvm",
+        ),
+        (
+            plan.machine.pvmfw.is_some(),
+            "customPvmfw: it starts no firmware of protected VMs; use crosvm",
+        ),
+        (
+            !plan.machine.memory_files.is_empty(),
+            "customMemoryBackingFiles: the guest's memory is one file of its own; use crosvm",
+        ),
+        (
+            plan.machine.wayland.is_some(),
+            "gpuConfig.waylandSocketFd: it shows displays nowhere; use crosvm",
+        ),
+        (
+            plan.machine.pflash.len() > 2,
+            "pflash: its machines have two flash memories; give at most two",
+        ),
+        (
+            plan.machine.pflash.len() > 1 && has_bootloader,
+            "pflash with a bootloader: that is in the first of two flash memories; give one, or no bootloader",
         ),
         (
             plan.assigned.is_some(),
@@ -73,6 +102,16 @@ pub(super) fn add(launch: &mut Launch, plan: Rare) {
     if plan.usb {
         launch.args(["-device", "qemu-xhci"]);
     }
+    for device in plan.usb_devices {
+        // By its numbers, so that it comes back when it is plugged in again.
+        launch.args([
+            "-device",
+            &format!(
+                "usb-host,vendorid={:#06x},productid={:#06x}",
+                device.vendor, device.product
+            ),
+        ]);
+    }
 }
 
 /// What [`add`] takes of a plan.
@@ -82,4 +121,5 @@ pub(super) struct Rare {
     pub(super) tap: Option<std::os::fd::OwnedFd>,
     pub(super) inputs: Vec<Input>,
     pub(super) usb: bool,
+    pub(super) usb_devices: Vec<UsbDevice>,
 }

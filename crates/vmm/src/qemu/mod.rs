@@ -6,6 +6,7 @@ mod blocks;
 mod bridge;
 mod chardev;
 mod devices;
+mod firmware;
 mod messages;
 mod qmp;
 mod uclamp;

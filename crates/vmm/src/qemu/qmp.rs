@@ -8,7 +8,7 @@ use super::messages::{self, BalloonSize, Command, CpuThread, Line, Request};
 use super::uclamp;
 use crate::death::Status;
 use crate::launch::Launch;
-use crate::plan::{Balloon, Plan};
+use crate::plan::{Balloon, Display, Plan};
 use crate::{Control, Error, Event};
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
 use serde::de::DeserializeOwned;
@@ -91,11 +91,11 @@ impl Qmp {
         })
     }
 
-    fn has_balloon(&self) -> Result<(), Error> {
-        if self.balloon == Balloon::Absent {
-            return Err(Error::NoBalloon);
+    fn check_balloon(&self) -> Result<(), Error> {
+        if self.has_balloon() {
+            return Ok(());
         }
-        Ok(())
+        Err(Error::NoBalloon)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -201,6 +201,14 @@ impl Qmp {
     }
 }
 
+/// The number of a graphics processor's displays is fixed when QEMU starts.
+fn no_displays(call: &str) -> Error {
+    Error::Unsupported {
+        vmm: super::NAME,
+        what: format!("{call}: its displays are fixed when the VM starts; use crosvm"),
+    }
+}
+
 /// Asks the scheduler to run the threads of the virtual CPUs at full speed. It is an optimization,
 /// so a refusal is only a warning.
 fn boost(answer: Answer) {
@@ -268,15 +276,31 @@ impl Control for Qmp {
     }
 
     fn balloon(&self) -> Result<u64, Error> {
-        self.has_balloon()?;
+        self.check_balloon()?;
         let left: BalloonSize = self.ask(Command::QueryBalloon)?;
         Ok(self.memory.saturating_sub(left.actual))
     }
 
+    fn has_balloon(&self) -> bool {
+        self.balloon != Balloon::Absent
+    }
+
     fn set_balloon(&self, bytes: u64) -> Result<(), Error> {
-        self.has_balloon()?;
+        self.check_balloon()?;
         let value = self.memory.saturating_sub(bytes);
         self.execute(Command::Balloon { value }).map(drop)
+    }
+
+    fn add_display(&self, _display: &Display) -> Result<(), Error> {
+        Err(no_displays("addDisplay"))
+    }
+
+    fn remove_display(&self, _number: u32) -> Result<(), Error> {
+        Err(no_displays("removeDisplay"))
+    }
+
+    fn displays(&self) -> Result<Vec<(u32, Display)>, Error> {
+        Err(no_displays("getDisplays"))
     }
 
     fn exit_status(&self, _code: i32) -> Status {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The files of a plan, and how a command line names them.
 
+pub(crate) mod crosvm;
+
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::num::NonZeroU32;
@@ -73,11 +75,20 @@ impl Files {
                 huge_pages: false,
                 boost_uclamp: false,
                 device_tree_overlay: None,
+                overlays: Vec::new(),
+                device_tree_dump: None,
+                pvmfw: None,
+                vgic_its: None,
+                memory_files: Vec::new(),
+                pflash: Vec::new(),
+                smbios: None,
                 gpu: None,
+                wayland: None,
                 display: None,
                 inputs: Vec::new(),
                 audio: None,
                 usb: false,
+                usb_devices: Vec::new(),
             },
             consoles: Consoles {
                 console_out: self.fd("console"),
@@ -94,6 +105,12 @@ impl Files {
             tap: None,
             assigned: None,
         }
+    }
+
+    /// A disk that is one image.
+    pub(crate) fn disk(&mut self, role: &str, writable: bool) -> Disk {
+        let image = self.file(role);
+        DiskContent::Image { image, writable }.into()
     }
 
     /// A crosvm whose help has `words`.

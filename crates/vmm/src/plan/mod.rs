@@ -1,6 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The plan of a virtual machine: what a VMM needs to know, checked, with every descriptor owned.
 
+mod devices;
+mod smbios;
+
+pub use devices::{
+    Assigned, AssignedDevice, Audio, Display, Gpu, Input, InputKind, Surface, UsbDevice,
+};
+pub use smbios::{MAX_OEM_STRINGS, MAX_SMBIOS_BYTES, Smbios};
+
+use crate::{Arch, Error};
+use host::PvmFirmware;
 use std::fs::File;
 use std::num::{NonZeroU16, NonZeroU32};
 use std::os::fd::OwnedFd;
@@ -48,8 +58,25 @@ pub struct Machine {
     pub boost_uclamp: bool,
     /// Properties for the guest, as a device-tree overlay.
     pub device_tree_overlay: Option<File>,
+    /// The client's own device-tree overlays, applied after that.
+    pub overlays: Vec<Overlay>,
+    /// Where the device tree that the guest gets is written.
+    pub device_tree_dump: Option<OwnedFd>,
+    /// Firmware of protected VMs, run in a VM that is not protected.
+    pub pvmfw: Option<File>,
+    /// Whether the guest gets an interrupt translation service (arm64); the VMM's own choice if
+    /// absent.
+    pub vgic_its: Option<bool>,
+    /// Files that are parts of the guest's memory.
+    pub memory_files: Vec<MemoryFile>,
+    /// Flash memories, in order.
+    pub pflash: Vec<Pflash>,
+    /// What the firmware's tables say about the machine, where it differs from the VMM's own words.
+    pub smbios: Option<Smbios>,
     /// The guest's graphics processor.
     pub gpu: Option<Gpu>,
+    /// A socket of a Wayland compositor, on which the guest's displays are shown.
+    pub wayland: Option<OwnedFd>,
     /// The guest's display.
     pub display: Option<Display>,
     /// Where the guest's input comes from, in order.
@@ -58,6 +85,29 @@ pub struct Machine {
     pub audio: Option<Audio>,
     /// Whether the guest gets a USB controller.
     pub usb: bool,
+    /// USB devices of the host that the guest gets.
+    pub usb_devices: Vec<UsbDevice>,
+}
+
+impl Machine {
+    /// Refuses more CPUs than a guest can have.
+    pub(crate) fn check_cpus(&self, vmm: &str, arch: Arch) -> Result<(), Error> {
+        let most = arch.max_cpus();
+        match self.cpus {
+            Cpus::Count(count) if count.get() > most => Err(Error::Invalid {
+                what: format!(
+                    "cpuOptions.cpuTopology.cpuCount {count}: {vmm} gives a guest at most {most} CPUs; ask for fewer"
+                ),
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether firmware of protected VMs runs in it.
+    #[must_use]
+    pub fn has_firmware(&self) -> bool {
+        self.protection.is_some() || self.pvmfw.is_some()
+    }
 }
 
 /// What a VM starts with.
@@ -112,10 +162,21 @@ pub enum Balloon {
 }
 
 /// How a protected VM is started.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Protection {
-    /// Firmware instead of the hypervisor's own.
-    pub firmware: Option<PathBuf>,
+    /// Its firmware.
+    pub firmware: Firmware,
+    /// MiB of the buffer through which its devices reach its memory; [`swiotlb_mib`] if absent.
+    pub swiotlb_mib: Option<NonZeroU32>,
+}
+
+/// The firmware of a protected VM.
+#[derive(Debug)]
+pub enum Firmware {
+    /// What the host's settings say.
+    Host(PvmFirmware),
+    /// The client's own.
+    File(File),
 }
 
 /// MiB of the buffer through which the devices of a protected VM reach its memory: two for each of
@@ -128,105 +189,56 @@ pub fn swiotlb_mib(disks: usize) -> u32 {
         .saturating_mul(2)
 }
 
-/// A graphics processor, as crosvm names its properties. Absent ones are the VMM's own choice.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Gpu {
-    /// What renders.
-    pub backend: Option<String>,
-    /// The kinds of contexts that the guest may open.
-    pub context_types: Option<Vec<String>>,
-    /// The place on the PCI bus.
-    pub pci_address: Option<String>,
-    /// Features of the renderer.
-    pub renderer_features: Option<String>,
-    /// The interfaces that the renderer uses: of `egl`, `gles`, `glx`, `surfaceless`, `vulkan`.
-    pub renderers: Vec<&'static str>,
-}
-
-/// A display.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Display {
-    /// Pixels across.
-    pub width: NonZeroU32,
-    /// Pixels down.
-    pub height: NonZeroU32,
-    /// Pixels per inch across.
-    pub horizontal_dpi: NonZeroU32,
-    /// Pixels per inch down.
-    pub vertical_dpi: NonZeroU32,
-    /// Pictures per second.
-    pub refresh_rate: NonZeroU32,
-}
-
-/// A source of input events: a socket on which they arrive, or an event device of the host.
+/// A device-tree overlay.
 #[derive(Debug)]
-pub struct Input {
-    /// What it looks like to the guest.
-    pub kind: InputKind,
-    /// The socket or the device.
-    pub source: OwnedFd,
+pub struct Overlay {
+    /// The overlay.
+    pub file: File,
+    /// Whether the guest gets those of its nodes only that belong to devices of the host.
+    pub filtered: bool,
 }
 
-/// What an input device looks like to the guest.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum InputKind {
-    /// An event device of the host, as it is.
-    EvDev,
-    /// A keyboard.
-    Keyboard,
-    /// A mouse.
-    Mouse,
-    /// Switches, such as that of a lid.
-    Switches,
-    /// A touch screen for one finger.
-    SingleTouch(Surface),
-    /// A touch screen for many.
-    MultiTouch(Surface),
-    /// A touch pad.
-    Trackpad(Surface),
-}
-
-/// The surface of a touch device.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Surface {
-    /// Positions across.
-    pub width: u32,
-    /// Positions down.
-    pub height: u32,
-    /// The device's name; the VMM's own if empty.
-    pub name: String,
-}
-
-/// Devices of the host that the guest gets.
+/// A file that is a part of the guest's memory.
 #[derive(Debug)]
-pub struct Assigned {
-    /// The device-tree overlay that describes them to the guest.
-    pub dtbo: File,
-    /// The devices, in order.
-    pub devices: Vec<AssignedDevice>,
+pub struct MemoryFile {
+    /// The file, used from its first byte on.
+    pub file: File,
+    /// Where the part begins, in the guest's addresses.
+    pub start: u64,
+    /// Bytes of the part.
+    pub size: u64,
 }
 
-/// A device of the host that is bound to its VFIO driver.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AssignedDevice {
-    /// Its directory in sysfs.
-    pub path: PathBuf,
-    /// Its label in the overlay.
-    pub label: String,
+/// A flash memory.
+#[derive(Debug)]
+pub struct Pflash {
+    /// Its content.
+    pub image: File,
+    /// Whether the guest may write.
+    pub writable: bool,
 }
 
-/// A sound card.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Audio {
-    /// Whether it records.
-    pub microphone: bool,
-    /// Whether it plays.
-    pub speaker: bool,
-}
+/// Bytes of a disk's id: the limit of virtio.
+pub const MAX_DISK_ID: usize = 20;
 
 /// One block device.
 #[derive(Debug)]
-pub enum Disk {
+pub struct Disk {
+    /// What is on it.
+    pub content: DiskContent,
+    /// How the guest knows it, at most [`MAX_DISK_ID`] bytes.
+    pub id: Option<String>,
+}
+
+impl From<DiskContent> for Disk {
+    fn from(content: DiskContent) -> Self {
+        Self { content, id: None }
+    }
+}
+
+/// What is on a block device.
+#[derive(Debug)]
+pub enum DiskContent {
     /// A whole raw image.
     Image {
         /// The image.
@@ -238,7 +250,7 @@ pub enum Disk {
     Partitions(Vec<Partition>),
 }
 
-/// A partition of a [`Disk::Partitions`].
+/// A partition of a [`DiskContent::Partitions`].
 #[derive(Debug)]
 pub struct Partition {
     /// The GPT name, at most 36 UTF-16 units.

@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: Apache-2.0
+package android.system.virtualizationservice;
+
+/** The USB devices of a VM. */
+parcelable UsbConfig {
+    /** Whether the VM has a USB controller. */
+    boolean controller;
+
+    /** Host devices for the VM, each as "vendor:product" in hexadecimal. */
+    String[] devices;
+}

@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: Apache-2.0
+package android.system.virtualizationcommon;
+
+/** Keeps the key that the key of a user's store is encrypted with. */
+interface ICEStoreKEK {
+    /** The key; null if none was made yet. */
+    @nullable byte[] getKEK();
+
+    /** The guest made the key. */
+    void onKEKCreated(in byte[] kek);
+}

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+package android.system.virtualizationservice;
+
+import android.system.virtualizationcommon.IGuestAgent;
+import android.system.virtualizationservice.DisplayConfig;
+import android.system.virtualizationservice.IVirtualMachineCallback;
+import android.system.virtualizationservice.VirtualMachineDebugInfo;
+import android.system.virtualizationservice.VirtualMachineDisplay;
+import android.system.virtualizationservice.VirtualMachineState;
+
+/** One VM. Dropping the last reference to this object kills the VM. */
+interface IVirtualMachine {
+    /** The service-specific error of everything that has no number of its own. */
+    const int ERROR_UNEXPECTED = -1;
+
+    /** The VM's vsock address. */
+    int getCid();
+
+    /** What the VM and its payload are doing at the moment. */
+    VirtualMachineState getState();
+
+    /** Adds a listener, which is kept until its process ends. */
+    void registerCallback(IVirtualMachineCallback callback);
+
+    /** Starts the VM; a VM can be started once. */
+    void start();
+
+    /** Kills the VM and returns when it is gone. */
+    void stop();
+
+    /** Whether the VM has a memory balloon that may be used. */
+    boolean isMemoryBalloonEnabled();
+
+    /** How many bytes the memory balloon holds now. */
+    long getActualMemoryBalloonBytes();
+
+    /** Asks the guest to inflate its memory balloon to this many bytes. */
+    void setMemoryBalloon(long num_bytes);
+
+    /** Connects to a vsock port of the guest and hands the stream over. */
+    ParcelFileDescriptor connectVsock(int port);
+
+    /**
+     * An accessor (android.os.IAccessor) named instance, which opens a connection to a vsock port
+     * of the guest each time it is asked for one.
+     */
+    IBinder createAccessorBinder(String instance, int port);
+
+    /** Notes the path of the terminal on which the console is shown. */
+    void setHostConsoleName(in @utf8InCpp String pathname);
+
+    /** Freezes the virtual CPUs. */
+    void suspend();
+
+    /** Lets the virtual CPUs go on. */
+    void resume();
+
+    /** This VM's line of the list of VMs. */
+    VirtualMachineDebugInfo getDebugInfo();
+
+    /**
+     * Maps a range of a file, from offset on, at the guest's addresses from rangeStart up to
+     * rangeEnd, and returns a number to remove it by.
+     */
+    int addMemoryToGuest(
+            in ParcelFileDescriptor fd,
+            long offset,
+            long rangeStart,
+            long rangeEnd,
+            boolean cacheable);
+
+    /** Takes such a range away; the guest must have given it back before. */
+    void removeMemoryFromGuest(int memory_id);
+
+    /** The guest's agent; null if none has registered. */
+    @nullable IGuestAgent getGuestAgent();
+
+    /** Adds a display. */
+    void addDisplay(in DisplayConfig config);
+
+    /** Removes a display. */
+    void removeDisplay(int displayId);
+
+    /** The displays the VM has now. */
+    VirtualMachineDisplay[] getDisplays();
+}

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+package android.system.virtualmachineservice;
+
+import android.hardware.security.secretkeeper.ISecretkeeper;
+import android.os.IRpcProvider;
+import android.system.virtualizationcommon.Atom;
+import android.system.virtualizationcommon.Certificate;
+import android.system.virtualizationcommon.ErrorCode;
+import android.system.virtualizationcommon.IEncryptedStoreKEK;
+import android.system.virtualizationcommon.IGuestAgent;
+
+/**
+ * What a guest can ask of its manager, on the vsock port with the number of the guest's CID. A
+ * transaction code is one more than the method's number.
+ */
+interface IVirtualMachineService {
+    /** The vsock port on which the host takes crash reports of guests. */
+    const int VM_TOMBSTONES_SERVICE_PORT = 2000;
+
+    /** Makes the guest's agent known. */
+    void registerGuestAgent(in IGuestAgent guestAgent) = 1;
+
+    /** The payload was started. */
+    void notifyPayloadStarted() = 2;
+
+    /** The payload serves its clients. */
+    void notifyPayloadReady() = 3;
+
+    /** The payload ended with this exit code. */
+    void notifyPayloadFinished(int exitCode) = 4;
+
+    /** Something failed; message is for humans. */
+    void notifyError(ErrorCode errorCode, in String message) = 5;
+
+    /** Has a signing request (CSR) of the guest certified; the leaf certificate comes first. */
+    Certificate[] requestAttestation(in byte[] csr, in boolean testMode) = 6;
+
+    /** The host's Secretkeeper; fails with NAME_NOT_FOUND where there is none. */
+    ISecretkeeper getSecretkeeper() = 7;
+
+    /** Records the VM's owner as owner of an entry in Secretkeeper. */
+    oneway void claimSecretkeeperEntry(in byte[64] id) = 8;
+
+    /** The way to services of the host. */
+    IRpcProvider getHostRpcProvider() = 9;
+
+    /** Keeps the key for the encrypted store; null if the client gave none. */
+    @nullable IEncryptedStoreKEK getEncryptedStoreKEK() = 10;
+
+    /** Passes an event on to the host's statistics. */
+    void forwardAtom(in Atom atom) = 11;
+}

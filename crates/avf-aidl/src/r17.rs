@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The interfaces of Android 17.
+
+crate::release::release! {
+    "r17.rs",
+    common {
+        Atom::Atom,
+        IEncryptedStoreKEK::{BnEncryptedStoreKEK, BpEncryptedStoreKEK, IEncryptedStoreKEK},
+        IGuestAgent::{BnGuestAgent, BpGuestAgent, IGuestAgent},
+        ICEStoreKEK::{BnCEStoreKEK, BpCEStoreKEK, ICEStoreKEK},
+    }
+    service {
+        IVirtualizationService::{FEATURE_ADVANCE_MULTITENANCY, FEATURE_DICE_CHANGES},
+        IVirtualMachine::ERROR_UNEXPECTED,
+        AudioConfig::AudioConfig,
+        UsbConfig::UsbConfig,
+        SharedPath::SharedPath,
+        CpuOptions::CpuOptions,
+        CustomMemoryBackingFile::CustomMemoryBackingFile,
+        SmbiosOptions::SmbiosOptions,
+        VirtualMachineDisplay::VirtualMachineDisplay,
+        AssignedDevices::AssignedDevices,
+    }
+    input_device {
+        Switches::Switches, Trackpad::Trackpad, MultiTouch::MultiTouch,
+    }
+    service_modules {
+        /// The parts of [`CpuOptions`].
+        pub mod cpu_options {
+            pub use super::types::CpuOptions::CpuTopology::CpuTopology;
+        }
+    }
+    common_modules {
+        /// The events of an [`Atom`].
+        pub mod atom {
+            pub use super::types::Atom::{
+                CgroupMemoryBreachReported::CgroupMemoryBreachReported,
+                FsckFailedReported::FsckFailedReported,
+                GetOrCreateSkSecretFailedReported::GetOrCreateSkSecretFailedReported,
+                PsiMonitorFailedReported::PsiMonitorFailedReported,
+                StaleEncryptedstoreDetected::StaleEncryptedstoreDetected, VmBooted::VmBooted,
+                VmCreationRequested::VmCreationRequested, VmExited::VmExited,
+            };
+        }
+    }
+    guest {
+        pub use super::generated::android::os::IRpcProvider::{
+            BnRpcProvider, BpRpcProvider, IRpcProvider,
+            ServiceConnectionInfo::ServiceConnectionInfo, ServiceConnectionInfo::Vsock::Vsock,
+        };
+    }
+    secretkeeper {
+        PublicKey::PublicKey,
+    }
+}
