@@ -10,6 +10,7 @@ mod provider;
 mod reporter;
 mod resources;
 mod selection;
+mod staged;
 mod vendor_image;
 
 pub use provider::Full;
