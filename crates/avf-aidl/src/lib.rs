@@ -31,7 +31,7 @@ pub mod r16;
 pub mod r17;
 pub mod r17_1;
 
-pub use r15_qpr1::{common, guest, secretkeeper, service};
+pub use r17_1::{common, guest, secretkeeper, service};
 
 #[cfg(test)]
 mod contract;
@@ -42,12 +42,12 @@ mod contract;
 struct ReadMe;
 
 #[cfg(feature = "full")]
-pub use r15_qpr1::global;
+pub use r17_1::global;
 
 /// Between the system server and the global service: what became of apps and users.
 #[cfg(feature = "full")]
 pub mod maintenance {
-    pub use crate::r15_qpr1::generated::android::system::virtualizationmaintenance::{
+    pub use crate::r17_1::generated::android::system::virtualizationmaintenance::{
         IVirtualizationMaintenance::{
             BnVirtualizationMaintenance, BpVirtualizationMaintenance, IVirtualizationMaintenance,
         },
@@ -61,7 +61,7 @@ pub mod maintenance {
 /// Other Android services that the manager calls.
 #[cfg(feature = "full")]
 pub mod platform {
-    pub use crate::r15_qpr1::generated::android::{
+    pub use crate::r17_1::generated::android::{
         content::pm::{
             IPackageManagerNative::{
                 BnPackageManagerNative, BpPackageManagerNative, IPackageManagerNative,

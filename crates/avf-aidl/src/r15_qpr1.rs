@@ -38,3 +38,14 @@ pub mod global {
         IVmnic::{BnVmnic, BpVmnic, IVmnic},
     };
 }
+
+/// The package manager of the platform.
+#[cfg(feature = "full")]
+pub mod package_manager {
+    pub use super::generated::android::content::pm::{
+        IPackageManagerNative::{
+            BnPackageManagerNative, BpPackageManagerNative, IPackageManagerNative,
+        },
+        StagedApexInfo::StagedApexInfo,
+    };
+}

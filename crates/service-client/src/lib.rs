@@ -6,17 +6,17 @@
 mod kernel;
 pub mod wire;
 
-use avf_aidl::r15_qpr1::global::IVirtualizationServiceInternal;
+use avf_aidl::global::BpVirtualizationServiceInternal;
 use host::Host;
 use rsbinder::rpc::RpcSession;
-use rsbinder::{FromIBinder, SIBinder, StatusCode, Strong};
+use rsbinder::{Proxy, SIBinder, StatusCode};
 use std::fmt;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use vm_directory::socket;
-use wire::{Internal, UnknownRelease, WIRE_VARIABLE, Wire};
+use wire::{Internal, Wire};
 
 pub use kernel::{Kernel, device};
 
@@ -62,9 +62,6 @@ pub enum Error {
         /// What failed.
         source: avf_rpc::Error,
     },
-    /// The environment names a release that is not known.
-    #[error("{WIRE_VARIABLE}")]
-    Wire(#[source] UnknownRelease),
     /// Something else answers.
     #[error("{place} is not an IVirtualizationServiceInternal")]
     WrongInterface {
@@ -89,7 +86,6 @@ pub enum Way {
 #[derive(Clone)]
 pub struct Service {
     internal: Internal,
-    binder: Strong<dyn IVirtualizationServiceInternal>,
     object: SIBinder,
     place: String,
     way: Way,
@@ -109,12 +105,6 @@ impl Service {
     #[must_use]
     pub fn internal(&self) -> &Internal {
         &self.internal
-    }
-
-    /// The service, in the form of Android 15 QPR1.
-    #[must_use]
-    pub fn binder(&self) -> Strong<dyn IVirtualizationServiceInternal> {
-        self.binder.clone()
     }
 
     /// The service's object.
@@ -146,7 +136,7 @@ impl Drop for Session {
 }
 
 /// Finds the service of the machine whose files are below `root`: `/`, but in tests. None if there is
-/// none; what was tried is in the log (level debug).
+/// none; what was tried is in the log (level debug). It is spoken to as the platform's release has it.
 ///
 /// # Errors
 /// If there is one that cannot be used.
@@ -159,8 +149,7 @@ pub fn connect(root: &Path) -> Result<Option<Service>, Error> {
 /// # Errors
 /// If there is one that cannot be used.
 pub fn connect_by(root: &Path, ways: &[Way]) -> Result<Option<Service>, Error> {
-    let wire = Wire::of_process(&Host::at(root)).map_err(Error::Wire)?;
-    connect_as(root, ways, wire)
+    connect_as(root, ways, Wire::of_host(&Host::at(root)))
 }
 
 /// As [`connect_by`], in the form of this release.
@@ -175,9 +164,9 @@ pub fn connect_as(root: &Path, ways: &[Way], wire: Wire) -> Result<Option<Servic
         };
         if let Some(service) = found {
             log::debug!(
-                "global service: {}, as in Android {}",
+                "global service: {}, as in {}",
                 service.place,
-                wire.release
+                wire.release.title()
             );
             service.internal.introduce();
             return Ok(Some(service));
@@ -253,13 +242,12 @@ fn service(
     session: Option<Session>,
 ) -> Result<Service, Error> {
     // It gives an object of a session its descriptor, and checks that of others.
-    let binder = match <dyn IVirtualizationServiceInternal>::try_from(object.clone()) {
-        Ok(binder) => binder,
-        Err(source) => return Err(Error::WrongInterface { place, source }),
-    };
+    if BpVirtualizationServiceInternal::from_binder(object.clone()).is_none() {
+        let source = StatusCode::BadType;
+        return Err(Error::WrongInterface { place, source });
+    }
     Ok(Service {
         internal: Internal::new(object.clone(), wire),
-        binder,
         object,
         place,
         way,

@@ -160,14 +160,14 @@ impl Callers {
                 known: before,
             });
         };
-        let chosen = if forms.contains(self.wire.release.form()) {
-            Some(self.wire.release.form())
+        let chosen = if forms.contains(Form::from(self.wire.release)) {
+            Some(Form::from(self.wire.release))
         } else {
             forms.iter().next()
         };
         let is_guess = of_forms.len() > 1;
         let method = chosen.and_then(|form| form.method(code));
-        let is_named = self.wire.is_named && chosen == Some(self.wire.release.form());
+        let is_named = self.wire.is_named && chosen == Some(Form::from(self.wire.release));
         if is_guess && !is_named && !method.unwrap_or(*first).is_harmless() {
             let names: Vec<_> = of_forms.iter().map(|method| method.name()).collect();
             return Err(Refusal::Ambiguous {
@@ -270,9 +270,9 @@ mod tests {
         assert_eq!(callers.decide(this(), 9, all), Ok(Android15));
         assert_eq!(callers.decide(this(), 12, all), Ok(Android15));
         // Whoever named the release has said what it is.
-        let callers = Callers::new(Wire::named(Release::Android15));
+        let callers = Callers::new(Wire::named(Release::V15));
         assert_eq!(callers.decide(this(), 13, all), Ok(Android15));
-        let callers = Callers::new(Wire::named(Release::Android17));
+        let callers = Callers::new(Wire::named(Release::V17));
         assert_eq!(callers.decide(this(), 13, all), Ok(Late16));
     }
 

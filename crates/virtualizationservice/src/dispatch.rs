@@ -5,8 +5,8 @@
 use crate::callers::{Callers, Forms, Refusal};
 use crate::service::{Service, caller};
 use crate::status::illegal_argument;
-use avf_aidl::r17_1::common::Atom;
-use avf_aidl::r17_1::global::{AtomVmBooted, AtomVmCreationRequested, AtomVmExited};
+use avf_aidl::common::Atom;
+use avf_aidl::global::{AtomVmBooted, AtomVmCreationRequested, AtomVmExited};
 use rsbinder::{
     BinderResult, Interface, Parcel, ParcelFileDescriptor, Remotable, Result, SIBinder, Serialize,
     Status, StatusCode, TransactionCode,

@@ -3,7 +3,7 @@
 //! binder that was registered for it dies, or before that with the manager's process.
 
 use crate::contexts::{Context, Contexts};
-use avf_aidl::r17_1::service::VirtualMachineDebugInfo;
+use avf_aidl::service::VirtualMachineDebugInfo;
 use permissions::Caller;
 use rsbinder::{DeathRecipient, SIBinder, StatusCode, WIBinder};
 use service_client::wire::{Release, ask_debug_info};

@@ -229,11 +229,11 @@ impl Objects {
         };
         let wire = match options.wire {
             Some(release) => Wire::named(release),
-            None => Wire::of_process(paths.host()).context(WIRE_VARIABLE)?,
+            None => Wire::of_environment(paths.host()).context(WIRE_VARIABLE)?,
         };
         log::debug!(
-            "callers who do not show their release speak as in Android {}",
-            wire.release
+            "callers who do not show their release speak as in {}",
+            wire.release.title()
         );
         let secrets = SecretStore::declared(kernel);
         let database = if secrets.is_there() || options.record_instance_ids {

@@ -10,12 +10,12 @@ use crate::registrations::{Error as RegistrationError, Registrations};
 use crate::status::{exception, failure, illegal_argument, unsupported};
 use crate::vfio::{Bound, Error as VfioError, Vfio};
 use crate::{cids, dtbo, tap};
-use avf_aidl::r17_1::common::{Atom, Certificate};
-use avf_aidl::r17_1::global::{
+use avf_aidl::common::{Atom, Certificate};
+use avf_aidl::global::{
     AtomVmBooted, AtomVmCreationRequested, AtomVmExited, BnBoundDevice, BnGlobalVmContext,
     IBoundDevice, IGlobalVmContext, VmContext as PlainContext,
 };
-use avf_aidl::r17_1::service::{AssignableDevice, VirtualMachineDebugInfo};
+use avf_aidl::service::{AssignableDevice, VirtualMachineDebugInfo};
 use host::{chain, printable};
 use permissions::{Authority, Caller, Permission};
 use rsbinder::{

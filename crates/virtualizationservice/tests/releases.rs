@@ -239,7 +239,7 @@ fn what_a_call_does_not_show_is_not_guessed() {
     // isRemoteAttestationSupported, or debugListVms; getDtboFile, or isRemoteAttestationSupported.
     assert_eq!(caller.call(9, &[]), Ok(vec![0]));
     refused(caller.call(12, &[]), UnsupportedOperation, "no overlay");
-    for (release, is_id) in [("15", true), ("16-qpr2", false), ("17.1", false)] {
+    for (release, is_id) in [("15", true), ("16-qpr", false), ("17.1", false)] {
         let daemon = Daemon::start(&["--wire", release]);
         let answer = Caller::connect(&daemon).call(13, &[]).unwrap();
         assert_eq!(answer.len() == 17, is_id, "{release}: {answer:?}");
@@ -358,7 +358,7 @@ fn bytes_that_fit_no_form_are_refused() {
 #[test]
 fn registered_vms_say_what_they_are_and_take_their_contexts_along() {
     let daemon = Daemon::start(&[]);
-    let wire = Wire::named(Release::Android16Qpr2);
+    let wire = Wire::named(Release::V16Qpr);
     let caller = Caller::connect(&daemon);
     let manager = raw::connect_as(&daemon, wire);
     let cids = [(); 3].map(|()| caller.call(2, &[]).unwrap()[2]);
@@ -432,7 +432,7 @@ fn a_manager_registers_its_vm_again_with_the_next_service() {
     let caller = Caller::connect(&daemon);
     assert_eq!(caller.call(2, &[]).unwrap()[2], 2048);
     daemon.kill_and_restart();
-    let manager = raw::connect_as(&daemon, Wire::named(Release::Android17));
+    let manager = raw::connect_as(&daemon, Wire::named(Release::V17));
     let vm = ListedVm::new(raw::info("again", 2048));
     manager.internal().register_vm(2048, &vm.object()).unwrap();
     let list = manager.internal().debug_list_vms().unwrap();

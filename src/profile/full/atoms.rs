@@ -74,7 +74,9 @@ impl Reports for Atoms {
             atom.numCpus,
             atom.memoryMib
         );
-        self.tell(line, move |service| service.atomVmCreationRequested(&atom));
+        self.tell(line, move |service| {
+            service.atom_vm_creation_requested(&atom)
+        });
     }
 
     fn booted(&self, name: &str, elapsed: Duration) {
@@ -87,7 +89,7 @@ impl Reports for Atoms {
             "atom=vm_booted uid={} name={name:?} elapsed_ms={}",
             atom.uid, atom.elapsedTimeMillis
         );
-        self.tell(line, move |service| service.atomVmBooted(&atom));
+        self.tell(line, move |service| service.atom_vm_booted(&atom));
     }
 
     fn exited(&self, end: &End<'_>) {
@@ -114,7 +116,7 @@ impl Reports for Atoms {
             atom.guestTimeMillis,
             atom.rssCrosvmKb
         );
-        self.tell(line, move |service| service.atomVmExited(&atom));
+        self.tell(line, move |service| service.atom_vm_exited(&atom));
     }
 }
 

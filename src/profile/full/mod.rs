@@ -4,6 +4,7 @@
 
 mod atoms;
 mod cids;
+mod context;
 mod directories;
 mod global;
 mod provider;

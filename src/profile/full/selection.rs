@@ -49,9 +49,9 @@ impl Selection {
             log::info!("prefer_staged: this host has no {PACKAGES}, so nothing is staged");
             return Ok(());
         };
-        let wire = Wire::of_process(&self.host)
-            .map_err(|e| failed("choose the release of package_native", Box::new(e)))?;
-        for info in staged::ask(&packages, wire.release).map_err(ask)? {
+        // It is the platform's.
+        let release = Wire::of_host(&self.host).release;
+        for info in staged::ask(&packages, release).map_err(ask)? {
             let path = PathBuf::from(&info.diskImagePath);
             let time = std::fs::metadata(self.host.path(&info.diskImagePath))
                 .map_err(|e| {

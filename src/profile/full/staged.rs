@@ -21,9 +21,10 @@ const INFOS_16_QPR2: u32 = 17;
 
 /// What is staged, as the package service of `release` says.
 pub(super) fn ask(packages: &SIBinder, release: Release) -> BinderResult<Vec<StagedApexInfo>> {
-    let code = match release {
-        Release::Android15 | Release::Android16 => NAMES_OR_INFOS,
-        Release::Android16Qpr2 | Release::Android17 | Release::Android17Minor1 => INFOS_16_QPR2,
+    let code = if release < Release::V16Qpr {
+        NAMES_OR_INFOS
+    } else {
+        INFOS_16_QPR2
     };
     let mut answer = call(packages, code, |_| Ok(()))?;
     // An empty list is the same in both forms, and other lists of texts are of no infos.
@@ -128,10 +129,10 @@ mod tests {
         let path = directory.path().join("socket");
         let policy = Policy {
             connections: 8,
-            threads: 1,
+            threads: 2,
             callbacks: 0,
             call_bytes: None,
-            fds: false,
+            fds: true,
             reply_timeout: None,
         };
         let root = Binder::new(Packages(answers)).as_binder();
@@ -153,7 +154,7 @@ mod tests {
     #[test]
     fn names_and_then_one_after_the_other() {
         // Of Android 15 and 15 QPR1; the third module is not staged any more.
-        let names = staged(Release::Android15, |code, reader| match code {
+        let names = staged(Release::V15, |code, reader| match code {
             14 => Some([vec![3], text("a"), text("bc"), text("gone")].concat()),
             15 => {
                 let name: String = reader.read().unwrap();
@@ -171,11 +172,11 @@ mod tests {
             (code == 14).then(|| [vec![2], info("a"), info("bc")].concat())
         }
         // Android 15 QPR2 has the version of 15; nothing but the answer tells.
-        for release in [Release::Android15, Release::Android16] {
+        for release in [Release::V15, Release::V16] {
             assert_eq!(staged(release, two).unwrap(), ["a", "bc"]);
         }
         // 16 QPR2 inserted methods before it.
-        for release in [Release::Android16Qpr2, Release::Android17Minor1] {
+        for release in [Release::V16Qpr, Release::V17_1] {
             let names = staged(release, |code, _| {
                 (code == 17).then(|| [vec![1], info("a")].concat())
             });
@@ -187,7 +188,7 @@ mod tests {
 
     #[test]
     fn nothing_and_nonsense() {
-        for release in [Release::Android15, Release::Android17] {
+        for release in [Release::V15, Release::V17] {
             let none = staged(release, |_, _| Some(vec![0]));
             assert!(none.unwrap().is_empty());
             for nonsense in [

@@ -2,7 +2,7 @@
 //! `VirtualMachineDebugInfo` as each form of the interface has it, and how a VM is asked for its own.
 
 use super::{Form, Release};
-use avf_aidl::r17_1::service::{BpVirtualMachine, VirtualMachineDebugInfo};
+use avf_aidl::service::{BpVirtualMachine, VirtualMachineDebugInfo};
 use rsbinder::{
     BinderResult, FLAG_CLEAR_BUF, FLAG_PRIVATE_LOCAL, Parcel, Proxy, Result, SIBinder, Status,
     StatusCode,
@@ -114,9 +114,9 @@ pub(super) fn read(parcel: &mut Parcel, form: Form) -> Result<Vec<VirtualMachine
 pub fn ask(vm: &SIBinder, release: Option<Release>) -> BinderResult<VirtualMachineDebugInfo> {
     let older = || call(vm, DEBUG_INFO, Layout::NAMED);
     match release {
-        Some(Release::Android15 | Release::Android16) => Err(StatusCode::UnknownTransaction.into()),
-        Some(Release::Android16Qpr2 | Release::Android17) => older(),
-        Some(Release::Android17Minor1) => call(vm, DEBUG_INFO_17_1, Layout::WHOLE),
+        Some(release) if release < Release::V16Qpr => Err(StatusCode::UnknownTransaction.into()),
+        Some(release) if release < Release::V17_1 => older(),
+        Some(_) => call(vm, DEBUG_INFO_17_1, Layout::WHOLE),
         None => match call(vm, DEBUG_INFO_17_1, Layout::WHOLE) {
             Err(status) if is_of_an_older_release(&status) => older(),
             other => other,

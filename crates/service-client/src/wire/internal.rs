@@ -2,12 +2,12 @@
 //! Calls of the global service, in the form of the release that is spoken.
 
 use super::{Form, Method, Release, Wire, info};
-use avf_aidl::r17_1::common::atom::{VmBooted, VmCreationRequested, VmExited};
-use avf_aidl::r17_1::common::{Atom, Certificate};
-use avf_aidl::r17_1::global::{
+use avf_aidl::common::atom::{VmBooted, VmCreationRequested, VmExited};
+use avf_aidl::common::{Atom, Certificate};
+use avf_aidl::global::{
     AtomVmBooted, AtomVmCreationRequested, AtomVmExited, IBoundDevice, IGlobalVmContext, VmContext,
 };
-use avf_aidl::r17_1::service::{AssignableDevice, VirtualMachineDebugInfo};
+use avf_aidl::service::{AssignableDevice, VirtualMachineDebugInfo};
 use rsbinder::{
     BinderResult, Deserialize, ExceptionCode, FLAG_CLEAR_BUF, FLAG_PRIVATE_LOCAL, Parcel,
     ParcelFileDescriptor, Result, SIBinder, Status, StatusCode, Strong,
@@ -56,7 +56,7 @@ impl Internal {
     /// The form that is spoken.
     #[must_use]
     pub fn form(&self) -> Form {
-        self.wire.release.form()
+        self.wire.release.into()
     }
 
     fn call<T>(
@@ -95,11 +95,8 @@ impl Internal {
     }
 
     /// Lets a service that serves several forms know which one this is, by a call that only this form
-    /// has and that changes nothing. Needless if the platform or its owner named the release.
+    /// has and that changes nothing.
     pub fn introduce(&self) {
-        if self.wire.is_named {
-            return;
-        }
         let told = match self.form() {
             // The list may be for others only: the call alone tells.
             Form::Android15 | Form::Android16 => self.debug_list_vms().map(drop),
@@ -160,7 +157,7 @@ impl Internal {
 
     /// From Android 17 on, VMs' own events are passed on like those of guests.
     fn has_events(&self) -> bool {
-        self.wire.release >= Release::Android17
+        self.wire.release >= Release::V17
     }
 
     fn forward(&self, event: &Atom, uid: i32, name: &str) -> BinderResult<()> {

@@ -2,7 +2,7 @@
 //! A VM as the global service knows it: while this object lives, so does what the service gave for it.
 
 use super::info::{DEBUG_INFO, DEBUG_INFO_17_1, Layout};
-use avf_aidl::r17_1::service::VirtualMachineDebugInfo;
+use avf_aidl::service::VirtualMachineDebugInfo;
 use rsbinder::{
     Binder, Interface, Parcel, Remotable, Result, SIBinder, Status, StatusCode, TransactionCode,
 };

@@ -12,12 +12,13 @@ mod internal;
 mod listed;
 mod release;
 
+pub use avf_wire::{Release, UnknownRelease, built};
 pub use fit::fits;
 pub use form::{Argument, Form, Method};
 pub use info::{ask as ask_debug_info, write as write_debug_infos};
 pub use internal::{Allocated, Internal};
 pub use listed::ListedVm;
-pub use release::{RELEASES, Release, UnknownRelease, WIRE_VARIABLE, Wire};
+pub use release::{WIRE_VARIABLE, Wire};
 
 /// The interface that this module is about.
 pub const DESCRIPTOR: &str =

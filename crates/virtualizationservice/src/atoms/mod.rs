@@ -3,8 +3,8 @@
 
 mod event;
 
-use avf_aidl::r17_1::common::Atom;
-use avf_aidl::r17_1::global::{AtomVmBooted, AtomVmCreationRequested, AtomVmExited};
+use avf_aidl::common::Atom;
+use avf_aidl::global::{AtomVmBooted, AtomVmCreationRequested, AtomVmExited};
 use event::Event;
 use rustix::time::{ClockId, clock_gettime};
 use std::num::NonZeroU32;

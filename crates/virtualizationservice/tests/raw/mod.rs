@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Calls put together word by word, without any generated code.
 
-use crate::harness::{CLIENT, Daemon};
+use crate::harness::{CLIENT, Daemon, PATIENCE};
+use rsbinder::rpc::RpcSession;
 use rsbinder::{
     Binder as LocalBinder, ExceptionCode, FLAG_CLEAR_BUF, FLAG_PRIVATE_LOCAL, Interface, Parcel,
     ParcelFileDescriptor, Remotable, SIBinder, Status, StatusCode, TransactionCode,
 };
-use service_client::wire::{DESCRIPTOR, ListedVm, Release, Wire};
-use service_client::{Service, Way};
+use service_client::wire::{DESCRIPTOR, ListedVm, Wire};
+use service_client::{SOCKET, Service, Way};
 use std::fmt;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::process::CommandExt;
@@ -148,7 +149,14 @@ pub fn connect_as(daemon: &Daemon, wire: Wire) -> Service {
 
 /// A connection that shows nothing of its release by itself.
 pub struct Caller {
-    service: Service,
+    session: RpcSession,
+    object: SIBinder,
+}
+
+impl Drop for Caller {
+    fn drop(&mut self) {
+        self.session.close_session();
+    }
 }
 
 /// An `IGlobalVmContext`.
@@ -167,10 +175,9 @@ impl Caller {
     }
 
     pub fn connect_below(root: &Path) -> Self {
-        let wire = Wire::named(Release::Android15);
-        let service = service_client::connect_as(root, &[Way::Socket], wire);
-        let service = service.unwrap().unwrap();
-        Self { service }
+        let session = avf_rpc::unix::connect(&root.join(SOCKET), PATIENCE).unwrap();
+        let object = session.get_root().unwrap();
+        Self { session, object }
     }
 
     pub fn uid(&self) -> i32 {
@@ -178,12 +185,12 @@ impl Caller {
     }
 
     pub fn call(&self, code: u32, arguments: &[Arg]) -> Answer {
-        transact(&self.service.object(), DESCRIPTOR, code, arguments)
+        transact(&self.object, DESCRIPTOR, code, arguments)
     }
 
     /// A call that answers with a context.
     pub fn context(&self, code: u32, arguments: &[Arg]) -> Context {
-        let mut reply = send(&self.service.object(), DESCRIPTOR, code, arguments).unwrap();
+        let mut reply = send(&self.object, DESCRIPTOR, code, arguments).unwrap();
         Context(reply.read().unwrap())
     }
 }
@@ -231,8 +238,8 @@ fn transact(object: &SIBinder, descriptor: &str, code: u32, arguments: &[Arg]) -
     Ok(words)
 }
 
-pub fn info(name: &str, cid: i32) -> avf_aidl::r17_1::service::VirtualMachineDebugInfo {
-    avf_aidl::r17_1::service::VirtualMachineDebugInfo {
+pub fn info(name: &str, cid: i32) -> avf_aidl::service::VirtualMachineDebugInfo {
+    avf_aidl::service::VirtualMachineDebugInfo {
         name: name.to_owned(),
         cid,
         temporaryDirectory: "/nowhere".to_owned(),
