@@ -104,6 +104,36 @@ impl Files {
         Writer::default().create_vm(layout, &self.config(layout), &streams(layout))
     }
 
+    /// The same, with so many partitions in the first disk and without the second one.
+    ///
+    /// # Panics
+    /// If the tables of the layout are not as they were.
+    #[must_use]
+    pub fn message_of_partitions(&self, layout: Layout, count: usize) -> Message {
+        let mut config = self.config(layout);
+        let fields = layout.raw_config().fields;
+        let place = fields.iter().position(|field| field.name == "disks");
+        let disks = &mut fields_of(&mut config)[place.unwrap()];
+        let disks = elements_of(disks);
+        disks.truncate(1);
+        let partitions = elements_of(&mut fields_of(&mut disks[0])[PARTITIONS]);
+        let partition = partitions[0].clone();
+        *partitions = (0..count)
+            .map(|number| {
+                let mut partition = partition.clone();
+                let fields = fields_of(&mut partition);
+                fields[LABEL] = Value::Text(format!("p{number}"));
+                // A GUID is of one partition only.
+                fields
+                    .iter_mut()
+                    .skip(GUID)
+                    .for_each(|guid| *guid = Value::Null);
+                partition
+            })
+            .collect();
+        Writer::default().create_vm(layout, &config, &streams(layout))
+    }
+
     /// The same, with a field that no release has.
     #[must_use]
     pub fn message_with(&self, layout: Layout, insertion: Insertion<'_>) -> Message {
@@ -144,6 +174,26 @@ impl Files {
     #[must_use]
     pub fn log(&self) -> String {
         String::from_utf8_lossy(&fs::read(&self.log).unwrap()).into_owned()
+    }
+}
+
+/// Places of fields that are the same in every form.
+const PARTITIONS: usize = 2;
+const LABEL: usize = 0;
+const GUID: usize = 3;
+
+fn fields_of(value: &mut Value) -> &mut Vec<Value> {
+    match value {
+        Value::Union(_, value) => fields_of(value),
+        Value::Parcelable(fields) => fields,
+        other => panic!("{other:?} has no fields"),
+    }
+}
+
+fn elements_of(value: &mut Value) -> &mut Vec<Value> {
+    match value {
+        Value::Array(elements) => elements,
+        other => panic!("{other:?} has no elements"),
     }
 }
 

@@ -15,6 +15,7 @@ use system_tests::raw_client::{Answer, Failure, Part, RawClient};
 use system_tests::raw_vm::{Files, READY, ReadyVm};
 use system_tests::refusal::no_directories;
 use wire_bytes::methods::{MACHINE, SERVICE};
+use wire_bytes::random::MAX_DESCRIPTORS;
 use wire_bytes::schema::Type;
 use wire_bytes::writer::{Insertion, Mark};
 use wire_bytes::{Layout, Message, Value, Writer};
@@ -33,6 +34,10 @@ const TITLES: [&str; 9] = [
     "Android 17",
     "Android 17 (API 37.1)",
 ];
+/// A VM's descriptors other than partitions: kernel, initial RAM disk, console, input, log.
+const OTHERS: usize = 5;
+/// What no client enables by asking.
+const ENABLE: &str = "enableTestAttestation";
 /// One of each generation.
 const SOME: [Layout; 4] = [Layout::A15, Layout::A15Qpr1, Layout::A16, Layout::A17_1];
 
@@ -159,11 +164,12 @@ fn an_unknown_layout_is_refused_by_name() {
                 let message = files.message_with(layout, insertion);
                 let text = refused(&what, files.send(&client, &message));
                 for title in TITLES {
-                    let stop = text.split("; ").find(|part| {
-                        let (head, _) = part.split_once("(byte ").unwrap_or((part, ""));
-                        head.contains(&format!("{title}: "))
-                    });
-                    assert!(stop.is_some(), "{what}: no {title:?} in {text}");
+                    // `Android 15, createVm: disks (byte 108) …`, and not `Android 15 QPR1, …`.
+                    let stop = format!("{title}, createVm: ");
+                    let places = text.split("; ").filter(|part| part.contains(&stop));
+                    let is_told = places.clone().count() == 1
+                        && places.into_iter().all(|part| part.contains("(byte "));
+                    assert!(is_told, "{what}: no {stop:?} in {text}");
                 }
                 assert!(!text.contains('\n'), "{text}");
                 // The session goes on: the release as it is, is understood.
@@ -179,34 +185,43 @@ fn an_unknown_layout_is_refused_by_name() {
 #[test]
 fn a_wrong_guess_never_enables_test_attestation() {
     host::run("a_wrong_guess_never_enables_test_attestation", |host| {
-        let is_enabling = |answer: &Result<Answer, Failure>| match answer {
-            // There is no global service, so the call fails and says what it was.
-            Err(failure) => failure.text().contains("enableTestAttestation"),
-            Ok(_) => false,
-        };
-        for (told, enabling) in [
+        // What code 6, 7, 9 and 11 are, up to 15 QPR2 and from 16 on.
+        let old = [
+            "getAssignableDevices",
+            "getSupportedOSList",
+            ENABLE,
+            "isUpdatableVmSupported",
+        ];
+        let new = [
+            "debugListVms",
+            "getAssignableDevices",
+            "getDebugPolicy",
+            ENABLE,
+        ];
+        for (told, methods) in [
             (None, None),
-            (Some("15"), Some(9)),
-            (Some("15-qpr2"), Some(9)),
-            (Some("16"), Some(11)),
-            (Some("17.1"), Some(11)),
+            (Some("15"), Some(old)),
+            (Some("15-qpr2"), Some(old)),
+            (Some("16"), Some(new)),
+            (Some("17.1"), Some(new)),
         ] {
-            for code in [6, 7, 9, 11] {
-                let variables: Vec<_> = told
-                    .map(|release| ("VIRTMGR_WIRE", release))
-                    .into_iter()
-                    .collect();
-                let layout = Layout::A16;
-                let client = RawClient::start_with(host, "virtmgr", layout, &variables);
+            for (at, code) in [6, 7, 9, 11].into_iter().enumerate() {
+                let variables = told.map(|release| ("VIRTMGR_WIRE", release));
+                let variables: Vec<_> = variables.into_iter().collect();
+                let client = RawClient::start_with(host, "virtmgr", Layout::A16, &variables);
                 let answer = client.transact(&client.service, SERVICE, code, &[]);
-                let expected = enabling == Some(code);
-                assert_eq!(
-                    is_enabling(&answer),
-                    expected,
-                    "{told:?}, {code}: {answer:?}"
-                );
-                if !expected && told.is_some() {
-                    assert!(answer.is_ok(), "{told:?}, {code}: {answer:?}");
+                let method = methods.map(|methods| methods[at]);
+                // There is no global service, so some calls fail, and say what they were.
+                match (&answer, method) {
+                    (Ok(_), method) => assert_ne!(method, Some(ENABLE), "{told:?}, {code}"),
+                    (Err(failure), Some(method)) => {
+                        let text = failure.text();
+                        assert!(text.contains(method), "{told:?}, {code}: {text}");
+                    }
+                    (Err(failure), None) => {
+                        let text = failure.text();
+                        assert!(!text.contains(ENABLE), "{told:?}, {code}: {text}");
+                    }
                 }
                 client.close();
             }
@@ -234,8 +249,9 @@ fn faults(good: &Message) -> Vec<(String, Message)> {
     let mut add = |what: String, change: &dyn Fn(&mut Message)| {
         let mut message = good.clone();
         change(&mut message);
-        assert_ne!(message.bytes, good.bytes, "{what}");
-        faults.push((what, message));
+        if message.bytes != good.bytes {
+            faults.push((what, message));
+        }
     };
     let cut = |message: &mut Message, length: usize| {
         message.bytes.truncate(length);
@@ -330,10 +346,16 @@ fn bad_input(host: &Host, layout: Layout) {
     wrong.list[0] = rsbinder::ParcelFileDescriptor::new(socket);
     let text = refused("a socket", wrong.send(&client, &good));
     assert!(text.contains("kernel"), "{text}");
-    // A good one is taken after all that.
-    drop(files.send(&client, &good).unwrap().object());
-    client.close();
     no_directories(&host.root);
+    // Good ones are taken after all that, with as many descriptors as fit into a message.
+    let most = files.message_of_partitions(layout, MAX_DESCRIPTORS - OTHERS);
+    assert_eq!(most.descriptors.len(), MAX_DESCRIPTORS);
+    for message in [good, most] {
+        let answer = files.send(&client, &message);
+        let vm = answer.unwrap_or_else(|e| panic!("{e:?}\n{}", client.log()));
+        drop(vm.object());
+    }
+    client.close();
 }
 
 #[test]
