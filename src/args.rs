@@ -3,6 +3,7 @@
 
 use crate::profile::{Chosen, NAME, Profile};
 use crate::vm::VSOCK_DEVICE;
+use avf_wire::Release;
 use std::ffi::OsString;
 use std::os::fd::RawFd;
 
@@ -13,8 +14,8 @@ pub enum Command {
     Help,
     /// Print the version.
     Version,
-    /// Serve a client.
-    Serve(ServeFds),
+    /// Serve a client, which speaks this release unless its calls show another.
+    Serve(ServeFds, Option<Release>),
     /// Be the vsock device of one VM: used by the manager itself.
     VsockDevice(VsockFds),
     /// Supervise a VMM that is started through a script: used by the manager itself.
@@ -56,7 +57,7 @@ pub fn help() -> String {
     format!(
         "{name} {version}: {about}
 
-Usage: {name} --rpc-server-fd FD --ready-fd FD
+Usage: {name} --rpc-server-fd FD --ready-fd FD [--wire RELEASE]
 
 A client starts this program; it is of no use from a shell. The client makes a Unix stream
 socketpair and a pipe, forks, and leaves one end of each to this program:
@@ -66,6 +67,9 @@ socketpair and a pipe, forks, and leaves one end of each to this program:
                        android.system.virtualizationservice.IVirtualizationService.
   --ready-fd FD        the pipe's write end. One byte `o` is written to it once the service is
                        ready, and it is closed.
+  --wire RELEASE       the release of Android whose interfaces the client speaks, for calls that do
+                       not show it; {releases}.
+                       createVm always shows it, whatever is said here.
   -h, --help           this text
   -V, --version        the version
 
@@ -84,12 +88,20 @@ Environment:
                  (default: 60 with KVM, 300 without, for Microdroid; others: for ever)
   VIRTMGR_RAMDUMP_DIR  a directory in which memory dumps of crashed guests are kept
                  (not honoured with raised privileges)
+  VIRTMGR_WIRE   as --wire (default: by the property ro.build.version.sdk, else the newest)
   VIRTMGR_LOG    off, error, warn, info (default), debug or trace: what is logged to standard
                  error
 
 To try it:  vm run --help",
         version = env!("CARGO_PKG_VERSION"),
+        releases = releases(),
     )
+}
+
+/// The releases that are built in, as words.
+fn releases() -> String {
+    let names: Vec<_> = avf_wire::built().map(Release::name).collect();
+    names.join(", ")
 }
 
 /// Reads the command line.
@@ -99,7 +111,7 @@ To try it:  vm run --help",
 pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, Error> {
     use lexopt::prelude::*;
     let mut parser = lexopt::Parser::from_iter(args);
-    let (mut rpc_server, mut ready) = (None, None);
+    let (mut rpc_server, mut ready, mut wire) = (None, None, None);
     let usage = |e: lexopt::Error| Error(e.to_string());
     while let Some(arg) = parser.next().map_err(usage)? {
         match arg {
@@ -109,6 +121,11 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, Error>
                 rpc_server = Some(fd("--rpc-server-fd", &parser.value().map_err(usage)?)?);
             }
             Long("ready-fd") => ready = Some(fd("--ready-fd", &parser.value().map_err(usage)?)?),
+            Long("wire") => {
+                let release = parser.value().map_err(usage)?;
+                let release = release.to_string_lossy().parse();
+                wire = Some(release.map_err(|e| Error(format!("--wire: {e}")))?);
+            }
             Value(word) if word == VSOCK_DEVICE => return vsock_device(&mut parser),
             Value(word) if word == vmm::supervise::COMMAND => {
                 return Ok(Command::Supervise(
@@ -122,7 +139,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, Error>
         (Some(rpc_server), Some(ready)) if rpc_server == ready => Err(Error(format!(
             "--rpc-server-fd and --ready-fd are both {ready}: they must be two descriptors"
         ))),
-        (Some(rpc_server), Some(ready)) => Ok(Command::Serve(ServeFds { rpc_server, ready })),
+        (Some(rpc_server), Some(ready)) => Ok(Command::Serve(ServeFds { rpc_server, ready }, wire)),
         (None, _) => Err(Error("--rpc-server-fd is missing".into())),
         (_, None) => Err(Error("--ready-fd is missing".into())),
     }
@@ -186,11 +203,17 @@ mod tests {
     fn both_descriptors_are_needed_and_differ() {
         assert_eq!(
             parsed("--rpc-server-fd 5 --ready-fd=6").unwrap(),
-            Command::Serve(ServeFds {
-                rpc_server: 5,
-                ready: 6
-            })
+            Command::Serve(
+                ServeFds {
+                    rpc_server: 5,
+                    ready: 6
+                },
+                None
+            )
         );
+        let release = avf_wire::Default::default().release;
+        let line = format!("--rpc-server-fd 5 --wire {release} --ready-fd 6");
+        assert!(matches!(parsed(&line), Ok(Command::Serve(_, Some(wire))) if wire == release));
         for (line, part) in [
             ("", "--rpc-server-fd is missing"),
             ("--rpc-server-fd 5", "--ready-fd is missing"),
@@ -199,6 +222,7 @@ mod tests {
             ("--rpc-server-fd x --ready-fd 5", "--rpc-server-fd x"),
             ("--rpc-server-fd -1 --ready-fd 5", "--rpc-server-fd -1"),
             ("--rpc-server-fd", "rpc-server-fd"),
+            ("--rpc-server-fd 5 --ready-fd 6 --wire 14", "--wire: \"14\""),
             ("--frobnicate", "frobnicate"),
             ("surplus", "surplus"),
         ] {

@@ -13,10 +13,14 @@
 //!
 //! What is refused is UNSUPPORTED_OPERATION, with the name of the field or method.
 
-use avf_aidl::service::{
-    FEATURE_DICE_CHANGES, FEATURE_LLPVM_CHANGES, FEATURE_MULTI_TENANT, FEATURE_NETWORK,
-    FEATURE_REMOTE_ATTESTATION, FEATURE_VENDOR_MODULES,
-};
+use avf_aidl::service::{FEATURE_LLPVM_CHANGES, FEATURE_NETWORK, FEATURE_VENDOR_MODULES};
+
+/// Flags of older releases, whose clients still ask for them.
+const FEATURE_DICE_CHANGES: &str = "com.android.kvm.DICE_CHANGES";
+/// See [`FEATURE_DICE_CHANGES`].
+const FEATURE_MULTI_TENANT: &str = "com.android.kvm.MULTI_TENANT";
+/// See [`FEATURE_DICE_CHANGES`].
+const FEATURE_REMOTE_ATTESTATION: &str = "com.android.kvm.REMOTE_ATTESTATION";
 
 /// What a profile can do for a VM. A permission check that is not made never switches one on.
 #[derive(Debug, Clone, Copy)]

@@ -60,7 +60,7 @@ pub fn run() -> ExitCode {
             args::Command::Version => {
                 print(&format!("{} {}", profile::NAME, env!("CARGO_PKG_VERSION")))
             }
-            args::Command::Serve(fds) => start::serve(fds).map(|end| match end {
+            args::Command::Serve(fds, wire) => start::serve(fds, wire).map(|end| match end {
                 start::End::HungUp => ExitCode::SUCCESS,
                 start::End::Signalled(signal) => ExitCode::from(signal.exit_status()),
             }),

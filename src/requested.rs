@@ -2,9 +2,11 @@
 //! What a client asks for, taken once from whichever kind of config came.
 
 use crate::app_config;
+use avf_aidl::common::IEncryptedStoreKEK;
 use avf_aidl::service::{
-    CpuTopology, VirtualMachineAppConfig, VirtualMachineConfig, VirtualMachineRawConfig,
+    CpuOptions, VirtualMachineAppConfig, VirtualMachineConfig, VirtualMachineRawConfig,
 };
+use rsbinder::Strong;
 
 /// A VM that a client asks for.
 #[derive(Debug, Clone, Copy)]
@@ -18,7 +20,9 @@ pub struct Requested<'a> {
     /// Memory in MiB; 0 for the default.
     pub memory_mib: i32,
     /// Virtual CPUs.
-    pub cpus: CpuTopology,
+    pub cpus: &'a CpuOptions,
+    /// The client's store for the key of the guest's encrypted storage.
+    pub storage_key: Option<&'a Strong<dyn IEncryptedStoreKEK>>,
     /// Whether it wants a network.
     pub network: bool,
     /// Whether the client says more about the VM than an app may.
@@ -52,7 +56,8 @@ impl<'a> From<&'a VirtualMachineConfig> for Requested<'a> {
                 instance_id: &raw.instanceId,
                 is_protected: raw.protectedVm,
                 memory_mib: raw.memoryMib,
-                cpus: raw.cpuTopology,
+                cpus: &raw.cpuOptions,
+                storage_key: None,
                 network: raw.networkSupported,
                 is_custom: true,
                 config: Config::Raw(raw),
@@ -62,7 +67,8 @@ impl<'a> From<&'a VirtualMachineConfig> for Requested<'a> {
                 instance_id: &app.instanceId,
                 is_protected: app.protectedVm,
                 memory_mib: app.memoryMib,
-                cpus: app.cpuTopology,
+                cpus: &app.cpuOptions,
+                storage_key: app.encryptedStoreKEK.as_ref(),
                 network: app
                     .customConfig
                     .as_ref()

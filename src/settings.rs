@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Settings of the environment that concern every VM of a manager.
 
+use avf_wire::Release;
 use host::has_raised_privileges;
 use std::env;
 use std::path::PathBuf;
@@ -9,6 +10,8 @@ use vmm::accel::Acceleration;
 
 /// How long a guest may take until its payload has started, in seconds; 0 for ever.
 pub const BOOT_TIMEOUT_VARIABLE: &str = "VIRTMGR_BOOT_TIMEOUT";
+/// The release whose interfaces the client speaks, for calls that do not show it.
+pub const WIRE_VARIABLE: &str = "VIRTMGR_WIRE";
 /// The directory in which memory dumps of guests are kept.
 pub const RAMDUMP_VARIABLE: &str = "VIRTMGR_RAMDUMP_DIR";
 
@@ -22,6 +25,8 @@ const MICRODROID: [(Acceleration, Duration); 2] = [
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Settings {
     boot_timeout: BootTimeout,
+    /// The release that the client speaks.
+    pub wire: Option<Release>,
     /// Where memory dumps of guests are kept; guests write none if this is absent and the host's
     /// debug policy does not ask for them.
     pub ramdumps: Option<PathBuf>,
@@ -45,7 +50,7 @@ enum BootTimeout {
 pub struct Error {
     name: &'static str,
     value: String,
-    what: &'static str,
+    what: String,
 }
 
 impl Settings {
@@ -68,7 +73,7 @@ impl Settings {
                 let seconds = seconds.ok_or_else(|| Error {
                     name: BOOT_TIMEOUT_VARIABLE,
                     value: value.to_string_lossy().into_owned(),
-                    what: "it must be a number of seconds, or 0 for no limit",
+                    what: "it must be a number of seconds, or 0 for no limit".into(),
                 })?;
                 match seconds {
                     0 => BootTimeout::Never,
@@ -76,6 +81,16 @@ impl Settings {
                 }
             }
         };
+        let wire = get(WIRE_VARIABLE).map(|value| {
+            let value = value.to_string_lossy().into_owned();
+            let release: Result<Release, _> = value.parse();
+            release.map_err(|e| Error {
+                name: WIRE_VARIABLE,
+                value,
+                what: e.to_string(),
+            })
+        });
+        let wire = wire.transpose()?;
         let ramdumps = get(RAMDUMP_VARIABLE).map(PathBuf::from);
         if let Some(directory) = &ramdumps
             && !directory.is_absolute()
@@ -83,7 +98,7 @@ impl Settings {
             return Err(Error {
                 name: RAMDUMP_VARIABLE,
                 value: directory.to_string_lossy().into_owned(),
-                what: "it must be the absolute path of a directory",
+                what: "it must be the absolute path of a directory".into(),
             });
         }
         if ramdumps.is_some() && raised {
@@ -91,6 +106,7 @@ impl Settings {
         }
         Ok(Self {
             boot_timeout,
+            wire,
             ramdumps: ramdumps.filter(|_| !raised),
         })
     }
@@ -117,15 +133,29 @@ mod tests {
     fn settings(timeout: &str, directory: &str, raised: bool) -> Result<Settings, Error> {
         Settings::read(
             |name| {
-                let value = if name == BOOT_TIMEOUT_VARIABLE {
-                    timeout
-                } else {
-                    directory
+                let value = match name {
+                    BOOT_TIMEOUT_VARIABLE => timeout,
+                    RAMDUMP_VARIABLE => directory,
+                    _ => "",
                 };
                 Some(value.into()).filter(|_| !value.is_empty())
             },
             raised,
         )
+    }
+
+    #[test]
+    fn the_release_must_be_built_in() {
+        let with = |value: &'static str| {
+            Settings::read(
+                |name| Some(value.into()).filter(|_| name == WIRE_VARIABLE),
+                false,
+            )
+        };
+        let newest = avf_wire::Default::default().release;
+        assert_eq!(with(newest.name()).unwrap().wire, Some(newest));
+        let error = with("13").unwrap_err().to_string();
+        assert!(error.starts_with("VIRTMGR_WIRE=13: "), "{error}");
     }
 
     #[test]

@@ -9,6 +9,7 @@ use crate::settings::Settings;
 use crate::signals::{self, Signal, Signals};
 use avf_rpc::bootstrap;
 use avf_rpc::server::{Policy, Server};
+use avf_wire::{Release, Wire};
 use command_fds::inherited;
 use host::{Host, RootError};
 use rustix::fs::{FileType, OFlags};
@@ -89,11 +90,28 @@ pub enum End {
     Signalled(Signal),
 }
 
+/// The release that is taken for the client's until its calls show it: what the command line says, or
+/// the environment, or the system's version, else the newest.
+fn wire(told: Option<Release>, settings: &Settings, host: &Host) -> avf_wire::Default {
+    if let Some(release) = told.or(settings.wire) {
+        return avf_wire::Default {
+            release,
+            is_told: true,
+        };
+    }
+    let of_system = host.api_level().as_deref().and_then(Release::of_sdk);
+    let built = of_system.filter(|release| avf_wire::built().any(|built| built == *release));
+    built.map_or_else(avf_wire::Default::default, |release| avf_wire::Default {
+        release,
+        is_told: false,
+    })
+}
+
 /// Serves the client until it hangs up or a signal comes; then every VM is gone.
 ///
 /// # Errors
 /// If a descriptor is wrong, or the service cannot be set up.
-pub fn serve(fds: ServeFds) -> Result<End, Error> {
+pub fn serve(fds: ServeFds, told: Option<Release>) -> Result<End, Error> {
     adopt_descriptors()?;
     // Before there is another thread, which would have them unblocked.
     let signals = Signals::block().map_err(|source| Error::System {
@@ -109,7 +127,8 @@ pub fn serve(fds: ServeFds) -> Result<End, Error> {
         source,
     })?;
     Chosen::lift_memory_lock_limit();
-    let service = VirtualizationService::new(host, settings, client);
+    let wire = Wire::new(wire(told, &settings, &host));
+    let service = VirtualizationService::new(host, settings, client, wire);
     let vms = service.vms();
     let server = Server::new(service.into_binder(), POLICY).map_err(|source| Error::Rpc {
         what: "cannot make the RPC server",

@@ -131,7 +131,7 @@ pub fn expand(
                 0 => raw.memoryMib,
                 mib => mib,
             },
-            cpuTopology: app.cpuTopology,
+            cpuOptions: app.cpuOptions.clone(),
             hugePages: huge_pages,
             boostUclamp: app.boostUclamp,
             ..raw
@@ -152,7 +152,9 @@ fn customize(
         ));
     }
     raw.gdbPort = custom.gdbPort;
-    raw.devices.clone_from(&custom.devices);
+    raw.deviceAssignmentConfig
+        .devices
+        .clone_from(&custom.devices);
     raw.networkSupported = custom.networkSupported;
     if let Some(kernel) = &custom.customKernelImage {
         let file = open("customConfig.customKernelImage", kernel)?;

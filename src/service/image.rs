@@ -29,12 +29,7 @@ pub(super) fn initialize(
     size: i64,
     kind: PartitionType,
 ) -> BinderResult<()> {
-    let invalid = |text: String| exception(ExceptionCode::IllegalArgument, &text);
-    let size = u64::try_from(size)
-        .map_err(|_| invalid(format!("sizeBytes {size}: it must not be negative")))?
-        .checked_next_multiple_of(ALIGNMENT)
-        .filter(|size| i64::try_from(*size).is_ok())
-        .ok_or_else(|| invalid(format!("sizeBytes {size}: it is too large for a file")))?;
+    let size = rounded("sizeBytes", size)?;
     let head = match kind {
         PartitionType::RAW => Vec::new(),
         PartitionType::ANDROID_VM_INSTANCE => {
@@ -42,13 +37,13 @@ pub(super) fn initialize(
         }
         PartitionType::ENCRYPTEDSTORE => UNFORMATTED.to_vec(),
         PartitionType(other) => {
-            return Err(invalid(format!(
+            return Err(invalid(&format!(
                 "type {other}: it must be RAW (0), ANDROID_VM_INSTANCE (1) or ENCRYPTEDSTORE (2)"
             )));
         }
     };
     if u64::try_from(head.len()).is_ok_and(|len| len > size) {
-        return Err(invalid(format!(
+        return Err(invalid(&format!(
             "sizeBytes {size}: this type needs at least {ALIGNMENT}"
         )));
     }
@@ -67,6 +62,40 @@ pub(super) fn initialize(
         let _ = file.set_len(0);
     }
     filled
+}
+
+/// Enlarges the file of `image` to `size` bytes, rounded up to 4096; what is in it stays.
+///
+/// # Errors
+/// ILLEGAL_ARGUMENT for a negative or huge size, one that is smaller than the file, or a descriptor
+/// that is not a regular file open for writing; the default error if it cannot be enlarged.
+pub(super) fn resize(image: &ParcelFileDescriptor, size: i64) -> BinderResult<()> {
+    let size = rounded("size", size)?;
+    let file = regular("imageFd", image, OFlags::WRONLY).map_err(|e| Status::from(&e))?;
+    let present = file
+        .metadata()
+        .map_err(|e| failed("cannot stat imageFd", &e))?
+        .len();
+    if size < present {
+        return Err(invalid(&format!(
+            "size {size}: imageFd has {present} bytes, and an encrypted storage cannot be made smaller"
+        )));
+    }
+    file.set_len(size)
+        .map_err(|e| failed("cannot set the size of imageFd", &e))
+}
+
+/// A size of a file in bytes, rounded up to the alignment.
+fn rounded(name: &str, size: i64) -> BinderResult<u64> {
+    u64::try_from(size)
+        .map_err(|_| invalid(&format!("{name} {size}: it must not be negative")))?
+        .checked_next_multiple_of(ALIGNMENT)
+        .filter(|size| i64::try_from(*size).is_ok())
+        .ok_or_else(|| invalid(&format!("{name} {size}: it is too large for a file")))
+}
+
+fn invalid(text: &str) -> Status {
+    exception(ExceptionCode::IllegalArgument, text)
 }
 
 /// Makes the file `idsig` the idsig of the APK `input`, unless it is that already. After a failure the
@@ -157,6 +186,20 @@ mod tests {
         let error = initialize(&read_only, 4096, PartitionType::RAW).unwrap_err();
         assert_eq!(error.exception_code(), ExceptionCode::IllegalArgument);
         assert_eq!(std::fs::metadata(file.path()).unwrap().len(), 10_000);
+    }
+
+    #[test]
+    fn a_storage_only_grows_and_keeps_its_content() {
+        let (file, fd) = image();
+        let error = resize(&fd, 4096).unwrap_err();
+        assert_eq!(error.exception_code(), ExceptionCode::IllegalArgument);
+        assert!(error.to_string().contains("has 10000 bytes"), "{error}");
+        assert!(resize(&fd, -1).is_err() && resize(&fd, i64::MAX).is_err());
+        resize(&fd, 12_289).unwrap();
+        let content = std::fs::read(file.path()).unwrap();
+        assert_eq!(content.len(), 16384);
+        assert!(content[..10_000].iter().all(|b| *b == 7));
+        assert!(content[10_000..].iter().all(|b| *b == 0));
     }
 
     #[test]

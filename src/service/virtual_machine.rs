@@ -4,10 +4,10 @@
 use crate::profile::{Chosen, Profile};
 use crate::status::logged;
 use crate::vm::Instance;
-use avf_aidl::service::{
-    BnVirtualMachine, IVirtualMachine, IVirtualMachineCallback, VirtualMachineState,
-};
-use rsbinder::{BinderResult, Interface, ParcelFileDescriptor, SIBinder, Strong};
+use avf_aidl::service::{IVirtualMachineCallback, VirtualMachineDebugInfo, VirtualMachineState};
+use avf_wire::Wire;
+use avf_wire::server::{Machine, TrimLevel, machine};
+use rsbinder::{BinderResult, ParcelFileDescriptor, SIBinder, Strong};
 use std::sync::Arc;
 
 /// A handle to one VM. Dropping the client's own kills the VM.
@@ -27,18 +27,19 @@ enum Holder {
 }
 
 impl VirtualMachine {
-    /// The binder object for the client that created `vm`.
+    /// The handle of the client that created `vm`.
     #[must_use]
-    pub fn binder(vm: Arc<Instance>) -> Strong<dyn IVirtualMachine> {
+    pub fn of_creator(vm: Arc<Instance>) -> Arc<dyn Machine> {
         let holder = Holder::Creator;
-        BnVirtualMachine::new_binder(Self { vm, holder })
+        Arc::new(Self { vm, holder })
     }
 
-    /// The binder object for those who come over the control socket of `vm`.
+    /// The binder object for those who come over the control socket of `vm`: this project's own
+    /// tools, which speak the newest release.
     #[must_use]
     pub fn visitor(vm: Arc<Instance>) -> SIBinder {
         let holder = Holder::Visitor;
-        BnVirtualMachine::new_binder(Self { vm, holder }).as_binder()
+        machine(Arc::new(Self { vm, holder }), Arc::new(Wire::newest()))
     }
 
     fn failed(&self, method: &str) -> impl FnOnce(crate::error::Error) -> rsbinder::Status {
@@ -51,19 +52,28 @@ impl VirtualMachine {
     }
 }
 
-impl Interface for VirtualMachine {}
-
-impl IVirtualMachine for VirtualMachine {
-    fn getCid(&self) -> BinderResult<i32> {
+impl Machine for VirtualMachine {
+    fn cid(&self) -> BinderResult<i32> {
         Ok(self.vm.cid().cast_signed())
     }
 
-    fn getState(&self) -> BinderResult<VirtualMachineState> {
+    fn state(&self) -> BinderResult<VirtualMachineState> {
         Ok(VirtualMachineState(self.vm.state_number()))
     }
 
-    fn registerCallback(&self, callback: &Strong<dyn IVirtualMachineCallback>) -> BinderResult<()> {
+    fn register_callback(
+        &self,
+        callback: &Strong<dyn IVirtualMachineCallback>,
+    ) -> BinderResult<()> {
         self.vm.callbacks().register(callback)
+    }
+
+    fn unregister_callback(
+        &self,
+        callback: &Strong<dyn IVirtualMachineCallback>,
+    ) -> BinderResult<()> {
+        self.vm.callbacks().unregister(callback);
+        Ok(())
     }
 
     fn start(&self) -> BinderResult<()> {
@@ -83,27 +93,37 @@ impl IVirtualMachine for VirtualMachine {
         .map_err(self.failed("stop"))
     }
 
-    fn getMemoryBalloon(&self) -> BinderResult<i64> {
+    fn trim_memory(&self, level: TrimLevel) -> BinderResult<()> {
+        self.vm
+            .trim_memory(level)
+            .map_err(self.failed("onTrimMemory"))
+    }
+
+    fn is_memory_balloon_enabled(&self) -> BinderResult<bool> {
+        Ok(self.vm.has_balloon())
+    }
+
+    fn memory_balloon(&self) -> BinderResult<i64> {
         self.vm
             .memory_balloon()
             .map(|bytes| i64::try_from(bytes).unwrap_or(i64::MAX))
             .map_err(self.failed("getMemoryBalloon"))
     }
 
-    fn setMemoryBalloon(&self, bytes: i64) -> BinderResult<()> {
+    fn set_memory_balloon(&self, bytes: i64) -> BinderResult<()> {
         self.vm
             .set_memory_balloon(bytes)
             .map_err(self.failed("setMemoryBalloon"))
     }
 
-    fn connectVsock(&self, port: i32) -> BinderResult<ParcelFileDescriptor> {
+    fn connect_vsock(&self, port: i32) -> BinderResult<ParcelFileDescriptor> {
         self.vm
             .connect_vsock(port)
             .map(ParcelFileDescriptor::new)
             .map_err(self.failed("connectVsock"))
     }
 
-    fn setHostConsoleName(&self, pathname: &str) -> BinderResult<()> {
+    fn set_host_console_name(&self, pathname: &str) -> BinderResult<()> {
         Chosen::check_host_console_names()?;
         self.vm
             .set_host_console_name(pathname)
@@ -116,6 +136,10 @@ impl IVirtualMachine for VirtualMachine {
 
     fn resume(&self) -> BinderResult<()> {
         self.vm.resume().map_err(self.failed("resume"))
+    }
+
+    fn debug_info(&self) -> BinderResult<VirtualMachineDebugInfo> {
+        Ok(self.vm.debug_info())
     }
 }
 

@@ -13,14 +13,13 @@ use crate::service::{GuestService, VirtualMachine, image};
 use crate::settings::Settings;
 use crate::status;
 use crate::vm::plan::LabelPolicy;
-use crate::vm::{Destination, Instance, Roots, RunOptions, Vms, plan};
-use avf_aidl::service::{
-    AssignableDevice, BnVirtualizationService, IVirtualMachine, IVirtualizationService,
-    PartitionType, VirtualMachineConfig, VirtualMachineDebugInfo,
-};
+use crate::vm::{Destination, Identity, Instance, Roots, RunOptions, Vms, plan};
+use avf_aidl::service::{AssignableDevice, PartitionType, VirtualMachineDebugInfo};
+use avf_wire::server::{self, Machine, Service};
+use avf_wire::{CreateVm, Wire};
 use debug_policy::DebugPolicy;
 use host::{Host, Hypervisor};
-use rsbinder::{BinderResult, Interface, ParcelFileDescriptor, SIBinder, Strong};
+use rsbinder::{BinderResult, ParcelFileDescriptor, SIBinder};
 use std::sync::Arc;
 use vmm::find::{self, Finder};
 
@@ -32,18 +31,23 @@ pub struct VirtualizationService {
     finder: Finder,
     profile: Arc<Chosen>,
     vms: Arc<Vms>,
+    wire: Arc<Wire>,
+    /// The client's user and process.
+    client: (u32, i32),
 }
 
 impl VirtualizationService {
-    /// The service for `client` on `host`.
+    /// The service for `client` on `host`, which speaks `wire`.
     #[must_use]
-    pub fn new(host: Host, settings: Settings, client: Client) -> Self {
+    pub fn new(host: Host, settings: Settings, client: Client, wire: Wire) -> Self {
         Self {
+            client: (client.uid(), client.pid()),
             finder: Finder::new(find::Settings::of_host(&host)),
             profile: Arc::new(Chosen::new(host.clone(), client)),
             host,
             settings,
             vms: Arc::default(),
+            wire: Arc::new(wire),
         }
     }
 
@@ -56,7 +60,8 @@ impl VirtualizationService {
     /// The service as a binder object.
     #[must_use]
     pub fn into_binder(self) -> SIBinder {
-        BnVirtualizationService::new_binder(self).as_binder()
+        let wire = Arc::clone(&self.wire);
+        server::service(Box::new(self), wire)
     }
 
     /// Request, checked draft, context, VM: each step leaves nothing behind if a later one fails.
@@ -92,6 +97,12 @@ impl VirtualizationService {
             ramdump: self.ramdump(policy)?,
             reports: self.profile.reports(),
             roots: self.roots(),
+            identity: Identity {
+                instance_id: *requested.instance_id,
+                client_uid: self.client.0,
+                client_pid: self.client.1,
+            },
+            storage_key: requested.storage_key.cloned(),
         };
         self.vms.settle(requested.name);
         let context = self.profile.context(grant, raw)?;
@@ -117,8 +128,9 @@ impl VirtualizationService {
     /// The binder objects of this client's VMs.
     fn roots(&self) -> Roots {
         let profile = Arc::clone(&self.profile);
+        let release = self.wire.release();
         Roots {
-            guest: Arc::new(move |vm| GuestService::binder(vm, Arc::clone(&profile))),
+            guest: Arc::new(move |vm| GuestService::binder(vm, Arc::clone(&profile), release)),
             control: Arc::new(|vm| VirtualMachine::visitor(Arc::clone(vm))),
         }
     }
@@ -155,22 +167,14 @@ fn creation<'a>(requested: &Requested<'a>, created: &BinderResult<Arc<Instance>>
 /// The socket of Android's crash collector.
 const COLLECTOR: &str = "/dev/socket/tombstoned_crash";
 
-impl Interface for VirtualizationService {}
-
-impl IVirtualizationService for VirtualizationService {
-    fn createVm(
-        &self,
-        config: &VirtualMachineConfig,
-        console_out: Option<&ParcelFileDescriptor>,
-        console_in: Option<&ParcelFileDescriptor>,
-        os_log: Option<&ParcelFileDescriptor>,
-    ) -> BinderResult<Strong<dyn IVirtualMachine>> {
+impl Service for VirtualizationService {
+    fn create_vm(&self, arguments: &CreateVm) -> BinderResult<Arc<dyn Machine>> {
         let files = plan::ConsoleFiles {
-            console_out,
-            console_in,
-            os_log,
+            console_out: arguments.console_out.as_ref(),
+            console_in: arguments.console_in.as_ref(),
+            os_log: arguments.os_log.as_ref(),
         };
-        let requested = Requested::from(config);
+        let requested = Requested::from(&arguments.config);
         let created = self
             .create(&requested, files)
             .map_err(|e| status::logged(&format!("createVm '{}'", requested.name), &e));
@@ -179,14 +183,14 @@ impl IVirtualizationService for VirtualizationService {
             .creation_requested(&creation(&requested, &created));
         let vm = created?;
         log::info!("VM '{}' created with CID {}", vm.name(), vm.cid());
-        Ok(VirtualMachine::binder(vm))
+        Ok(VirtualMachine::of_creator(vm))
     }
 
-    fn allocateInstanceId(&self) -> BinderResult<[u8; 64]> {
+    fn allocate_instance_id(&self) -> BinderResult<[u8; 64]> {
         self.profile.allocate_instance_id()
     }
 
-    fn initializeWritablePartition(
+    fn initialize_writable_partition(
         &self,
         image: &ParcelFileDescriptor,
         size_bytes: i64,
@@ -196,7 +200,16 @@ impl IVirtualizationService for VirtualizationService {
         image::initialize(image, size_bytes, kind)
     }
 
-    fn createOrUpdateIdsigFile(
+    fn set_encrypted_storage_size(
+        &self,
+        image: &ParcelFileDescriptor,
+        size: i64,
+    ) -> BinderResult<()> {
+        self.profile.check_use()?;
+        image::resize(image, size)
+    }
+
+    fn create_or_update_idsig_file(
         &self,
         input: &ParcelFileDescriptor,
         idsig: &ParcelFileDescriptor,
@@ -205,40 +218,48 @@ impl IVirtualizationService for VirtualizationService {
         image::update_idsig(input, idsig, self.host.sdk())
     }
 
-    fn debugListVms(&self) -> BinderResult<Vec<VirtualMachineDebugInfo>> {
+    fn debug_list_vms(&self) -> BinderResult<Vec<VirtualMachineDebugInfo>> {
         self.profile.debug_list_vms()
     }
 
-    fn getAssignableDevices(&self) -> BinderResult<Vec<AssignableDevice>> {
+    fn assignable_devices(&self) -> BinderResult<Vec<AssignableDevice>> {
         self.profile.assignable_devices()
     }
 
-    fn getSupportedOSList(&self) -> BinderResult<Vec<String>> {
+    fn supported_os_list(&self) -> BinderResult<Vec<String>> {
         Ok(app_config::supported(&self.host))
     }
 
-    fn isFeatureEnabled(&self, feature: &str) -> BinderResult<bool> {
+    fn debug_policy(&self) -> BinderResult<String> {
+        // The form of Android's own manager, which clients show to people.
+        Ok(match DebugPolicy::of(&self.host) {
+            Ok(policy) => format!("Ok({policy:?})"),
+            Err(e) => format!("Err({})", host::chain(&e)),
+        })
+    }
+
+    fn is_feature_enabled(&self, feature: &str) -> BinderResult<bool> {
         Ok(Chosen::CAPABILITIES.has(feature))
     }
 
-    fn enableTestAttestation(&self) -> BinderResult<()> {
+    fn enable_test_attestation(&self) -> BinderResult<()> {
         self.profile.enable_test_attestation()
     }
 
-    fn isRemoteAttestationSupported(&self) -> BinderResult<bool> {
+    fn is_remote_attestation_supported(&self) -> BinderResult<bool> {
         self.profile.is_remote_attestation_supported()
     }
 
-    fn isUpdatableVmSupported(&self) -> BinderResult<bool> {
+    fn is_updatable_vm_supported(&self) -> BinderResult<bool> {
         // A guest would have to leave its secrets to Secretkeeper, which no manager can reach.
         Ok(false)
     }
 
-    fn removeVmInstance(&self, instance_id: &[u8; 64]) -> BinderResult<()> {
+    fn remove_vm_instance(&self, instance_id: &[u8; 64]) -> BinderResult<()> {
         self.profile.remove_instance(instance_id)
     }
 
-    fn claimVmInstance(&self, instance_id: &[u8; 64]) -> BinderResult<()> {
+    fn claim_vm_instance(&self, instance_id: &[u8; 64]) -> BinderResult<()> {
         self.profile.claim_instance(instance_id)
     }
 }

@@ -53,6 +53,15 @@ impl Callbacks {
         Ok(())
     }
 
+    /// Removes one, if it is there.
+    pub fn unregister(&self, callback: &Callback) {
+        let binder = callback.as_binder();
+        self.registered
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .retain(|registered| registered.as_binder() != binder);
+    }
+
     /// Calls each, without a lock: a callback may be slow, or register another.
     fn each(&self, what: &str, call: impl Fn(&Callback) -> BinderResult<()>) {
         let registered = self

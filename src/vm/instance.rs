@@ -7,8 +7,12 @@ use crate::vm::failure::stopped;
 use crate::vm::plan::Draft;
 use crate::vm::prepare::{Unstarted, prepare};
 use crate::vm::vsock::{self, Route};
-use crate::vm::{Callbacks, Context, Listing, PayloadState, RunOptions, State, Vms};
+use crate::vm::{Callbacks, Context, Identity, Listing, PayloadState, RunOptions, State, Vms};
 use crate::vm::{directory, driver};
+use avf_aidl::common::{BnEncryptedStoreKEK, IEncryptedStoreKEK};
+use avf_aidl::service::VirtualMachineDebugInfo;
+use avf_wire::server::TrimLevel;
+use rsbinder::{BinderResult, Interface, Strong};
 use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -17,6 +21,7 @@ use std::time::{Duration, Instant};
 use vm_directory::{Line, VmState};
 use vmm::child::Killer;
 use vmm::death::Death;
+use vmm::plan::Balloon;
 use vmm::{Control, Vmm};
 
 /// How long a killed VMM may take to be gone before its VM counts as running.
@@ -38,6 +43,9 @@ pub struct Instance {
     route: Route,
     callbacks: Callbacks,
     reports: Arc<dyn Reports>,
+    identity: Identity,
+    storage_key: Option<Strong<dyn IEncryptedStoreKEK>>,
+    has_balloon: bool,
     registry: Weak<Vms>,
     inner: Mutex<Inner>,
     /// Held from a change of what the CPUs do until other programs can read it.
@@ -64,6 +72,8 @@ struct Inner {
     activity: VmState,
     /// Whether someone wants them stopped.
     wants_suspended: bool,
+    /// Where a client says that the console is.
+    console: Option<String>,
 }
 
 struct Running {
@@ -94,6 +104,9 @@ impl Instance {
         let directory = context.directory.path().to_owned();
         let listing = context.listing.clone();
         let reports = Arc::clone(&options.reports);
+        let identity = options.identity;
+        let storage_key = options.storage_key.clone();
+        let has_balloon = draft.machine.balloon != Balloon::Absent;
         let (unstarted, route) = prepare(draft, context, vmm, options)?;
         Ok(Self {
             name,
@@ -103,6 +116,9 @@ impl Instance {
             route,
             callbacks: Callbacks::default(),
             reports,
+            identity,
+            storage_key,
+            has_balloon,
             registry,
             noting: Mutex::default(),
             inner: Mutex::new(Inner {
@@ -115,6 +131,7 @@ impl Instance {
                 executed: None,
                 activity: VmState::Running,
                 wants_suspended: false,
+                console: None,
             }),
             changed: Condvar::new(),
         })
@@ -382,6 +399,48 @@ impl Instance {
         Ok(self.control("setMemoryBalloon")?.set_balloon(wanted)?)
     }
 
+    /// Whether the host can take memory back from the guest.
+    #[must_use]
+    pub fn has_balloon(&self) -> bool {
+        self.has_balloon
+    }
+
+    /// Asks the guest to give a part of its memory back, the greater the shorter the host is of it.
+    ///
+    /// # Errors
+    /// As for [`Instance::set_memory_balloon`].
+    pub fn trim_memory(&self, level: TrimLevel) -> Result<(), Error> {
+        let percent = match level {
+            TrimLevel::Critical => 50,
+            TrimLevel::Low => 30,
+            TrimLevel::Moderate => 10,
+        };
+        let wanted = self.memory / 100 * percent;
+        Ok(self.control("onTrimMemory")?.set_balloon(wanted)?)
+    }
+
+    /// What a list of VMs says of this one.
+    #[must_use]
+    pub fn debug_info(&self) -> VirtualMachineDebugInfo {
+        VirtualMachineDebugInfo {
+            name: self.name.clone(),
+            cid: self.cid.cast_signed(),
+            temporaryDirectory: self.directory.to_string_lossy().into_owned(),
+            requesterUid: self.identity.client_uid.cast_signed(),
+            requesterPid: self.identity.client_pid,
+            hostConsoleName: self.inner().console.clone(),
+            instanceId: self.identity.instance_id,
+        }
+    }
+
+    /// A store for the key of the guest's encrypted storage: the client's, behind an object of this
+    /// manager's, as an object of one session cannot be sent in another.
+    #[must_use]
+    pub fn storage_key(&self) -> Option<Strong<dyn IEncryptedStoreKEK>> {
+        let client = self.storage_key.clone()?;
+        Some(BnEncryptedStoreKEK::new_binder(StorageKey(client)))
+    }
+
     /// Records where the console is, for programs that list VMs.
     ///
     /// # Errors
@@ -393,11 +452,12 @@ impl Instance {
             )));
         }
         let listing = {
-            let inner = self.inner();
+            let mut inner = self.inner();
             if matches!(inner.state, State::Dead(_)) {
                 // It is listed no more, and its directory may be another VM's by now.
                 return Ok(());
             }
+            inner.console = Some(path.to_owned());
             inner.listing.clone()
         };
         if let Some(listing) = listing {
@@ -497,5 +557,20 @@ impl Instance {
         self.callbacks.clear();
         self.inner().finished = true;
         self.changed.notify_all();
+    }
+}
+
+/// Passes a guest's requests for its key on to the client.
+struct StorageKey(Strong<dyn IEncryptedStoreKEK>);
+
+impl Interface for StorageKey {}
+
+impl IEncryptedStoreKEK for StorageKey {
+    fn getKEK(&self) -> BinderResult<Option<Vec<u8>>> {
+        self.0.getKEK()
+    }
+
+    fn onKEKCreated(&self, key: &[u8]) -> BinderResult<()> {
+        self.0.onKEKCreated(key)
     }
 }

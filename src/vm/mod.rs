@@ -28,8 +28,9 @@ pub use state::{PayloadState, State};
 pub use vsock::VSOCK_DEVICE;
 
 use crate::reports::Reports;
+use avf_aidl::common::IEncryptedStoreKEK;
 use plan::Equipment;
-use rsbinder::SIBinder;
+use rsbinder::{SIBinder, Strong};
 use std::any::Any;
 use std::sync::Arc;
 use std::time::Duration;
@@ -67,6 +68,21 @@ pub struct RunOptions {
     pub reports: Arc<dyn Reports>,
     /// The binder objects that a VM offers.
     pub roots: Roots,
+    /// Whose VM it is.
+    pub identity: Identity,
+    /// The client's store for the key of the guest's encrypted storage.
+    pub storage_key: Option<Strong<dyn IEncryptedStoreKEK>>,
+}
+
+/// Whose VM it is, for those who list VMs.
+#[derive(Debug, Clone, Copy)]
+pub struct Identity {
+    /// The instance id that the client gave.
+    pub instance_id: [u8; 64],
+    /// The client's user.
+    pub client_uid: u32,
+    /// The client's process.
+    pub client_pid: i32,
 }
 
 /// Makes a binder object for a VM.

@@ -51,6 +51,7 @@ pub fn config_of(host: &Host, guest: &str, args: &[&str]) -> VirtualMachineRawCo
         )),
         platformVersion: "~1.0".into(),
         memoryMib: 256,
+        balloon: true,
         ..Default::default()
     }
 }

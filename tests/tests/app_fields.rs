@@ -12,7 +12,8 @@
 use apk_builder::Entry;
 use avf_aidl::service::app_config::{CustomConfig, DebugLevel, Payload};
 use avf_aidl::service::{
-    VirtualMachineAppConfig, VirtualMachineConfig, VirtualMachinePayloadConfig,
+    AssignableDeviceSelector, VirtualMachineAppConfig, VirtualMachineConfig,
+    VirtualMachinePayloadConfig,
 };
 use rsbinder::{ExceptionCode, ParcelFileDescriptor, Status};
 use std::fs::{self, File};
@@ -99,7 +100,8 @@ fn fields_are_checked_by_name() {
             );
         };
         create();
-        good.refused(ILLEGAL, &["debugLevel 7"], |app| {
+        let parts = ["debugLevel", ": 7) is neither NONE (0) nor FULL (1)"];
+        good.refused(ExceptionCode::BadParcelable, &parts, |app| {
             app.debugLevel = DebugLevel(7);
         });
         good.refused(ILLEGAL, &["memoryMib -1"], |app| app.memoryMib = -1);
@@ -149,7 +151,7 @@ fn fields_are_checked_by_name() {
                 custom.networkSupported = true;
             }),
             ("devices", |custom, _| {
-                custom.devices = vec!["/sys/x".into()];
+                custom.devices = vec![AssignableDeviceSelector::ByPath("/sys/x".into())];
             }),
         ];
         for (field, set) in fields {

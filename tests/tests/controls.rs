@@ -117,7 +117,7 @@ fn memory_that_is_taken_and_given_back() {
         let manager = host.early();
         let vm = start(&manager, config(host, &[]));
         let demo = service(&manager, &vm);
-        let balloon = || vm.binder().getMemoryBalloon().unwrap();
+        let balloon = || vm.binder().getActualMemoryBalloonBytes().unwrap();
         assert_eq!(balloon(), 0);
         let free = meminfo(&*demo, "MemFree:");
         // The guest follows in its own time; what it has done is what is read back.
@@ -150,13 +150,16 @@ fn a_vm_without_a_balloon() {
     host::run("a_vm_without_a_balloon", |host| {
         let manager = host.early();
         let config = VirtualMachineRawConfig {
-            noBalloon: true,
+            balloon: false,
             ..config(host, &["--hang"])
         };
         let vm = create(&manager, config).unwrap();
         // Nothing that needs a guest works before there is one.
         for (call, answer) in [
-            ("getMemoryBalloon", vm.binder().getMemoryBalloon().map(drop)),
+            (
+                "getMemoryBalloon",
+                vm.binder().getActualMemoryBalloonBytes().map(drop),
+            ),
             ("setMemoryBalloon", vm.binder().setMemoryBalloon(0)),
             ("suspend", vm.binder().suspend()),
             ("resume", vm.binder().resume()),
@@ -173,9 +176,9 @@ fn a_vm_without_a_balloon() {
             let answer = vm.binder().connectVsock(port).map(drop);
             refused(answer, ExceptionCode::IllegalArgument, &words);
         }
-        let none = "noBalloon";
+        let none = "balloon";
         let unsupported = ExceptionCode::UnsupportedOperation;
-        refused(vm.binder().getMemoryBalloon(), unsupported, none);
+        refused(vm.binder().getActualMemoryBalloonBytes(), unsupported, none);
         refused(vm.binder().setMemoryBalloon(0), unsupported, none);
     });
 }

@@ -9,10 +9,11 @@
     reason = "a failed test panics"
 )]
 
+use avf_aidl::service::cpu_options::CpuTopology;
 use avf_aidl::service::input_device::{EvDev, Keyboard, MultiTouch, SingleTouch, Trackpad};
 use avf_aidl::service::{
-    CpuTopology, DiskImage, DisplayConfig, GpuConfig, InputDevice, Partition, VirtualMachineConfig,
-    VirtualMachineRawConfig,
+    AssignableDeviceSelector, CpuOptions, DiskImage, DisplayConfig, GpuConfig, InputDevice,
+    Partition, VirtualMachineConfig, VirtualMachineRawConfig,
 };
 use rsbinder::{ExceptionCode, ParcelFileDescriptor};
 use rustix::fs::OFlags;
@@ -65,11 +66,25 @@ fn numbers_and_texts() {
             refused(host, ILLEGAL, parts, change);
         };
         illegal(&["memoryMib -1"], &|c| c.memoryMib = -1);
-        illegal(&["cpuTopology 7"], &|c| c.cpuTopology = CpuTopology(7));
+        for count in [0, -1, i32::MIN] {
+            let part = format!("cpuCount {count}: it must be 1 or more");
+            refused(host, ExceptionCode::ServiceSpecific, &[&part], |c| {
+                c.cpuOptions = CpuOptions {
+                    cpuTopology: CpuTopology::CpuCount(count),
+                };
+            });
+        }
         illegal(&["consoleInputDevice", "tty9"], &|c| {
             c.consoleInputDevice = Some("tty9".into());
         });
-        illegal(&["params", "NUL"], &|c| c.params = Some("a\0b".into()));
+        refused(
+            host,
+            ExceptionCode::BadParcelable,
+            &["params", "NUL"],
+            |c| {
+                c.params = Some("a\0b".into());
+            },
+        );
         illegal(&["params", "70000"], &|c| {
             c.params = Some("x".repeat(70_000));
         });
@@ -93,7 +108,10 @@ fn numbers_and_texts() {
                 (|c| c.protectedVm = true) as fn(&mut VirtualMachineRawConfig),
             ),
             ("networkSupported", |c| c.networkSupported = true),
-            ("devices", |c| c.devices = vec!["/sys/x".into()]),
+            ("devices", |c| {
+                let device = AssignableDeviceSelector::ByPath("/sys/x".into());
+                c.deviceAssignmentConfig.devices = vec![device];
+            }),
         ] {
             refused(host, UNSUPPORTED, &[field], change);
         }
@@ -152,7 +170,7 @@ fn consoles() {
                 let [out, input, log] = given;
                 let status = manager
                     .service()
-                    .createVm(&config, out, input, log)
+                    .createVm(&config, out, input, log, None)
                     .unwrap_err();
                 let message = status.message().unwrap_or_default();
                 assert_eq!(status.exception_code(), ILLEGAL, "{message}");

@@ -9,8 +9,9 @@
 )]
 
 use avf_aidl::service::InputDevice;
+use avf_aidl::service::cpu_options::CpuTopology;
 use avf_aidl::service::{
-    AudioConfig, CpuTopology, DisplayConfig, GpuConfig, UsbConfig, VirtualMachineRawConfig,
+    AudioConfig, CpuOptions, DisplayConfig, GpuConfig, UsbConfig, VirtualMachineRawConfig,
     input_device::Keyboard,
 };
 use rsbinder::{ExceptionCode, ParcelFileDescriptor};
@@ -52,8 +53,13 @@ fn a_guest_with_a_display_usb_and_all_cpus() {
                     refreshRate: 60,
                 }),
                 gpuConfig: Some(GpuConfig::default()),
-                usbConfig: Some(UsbConfig { controller: true }),
-                cpuTopology: CpuTopology::MATCH_HOST,
+                usbConfig: Some(UsbConfig {
+                    controller: true,
+                    ..Default::default()
+                }),
+                cpuOptions: CpuOptions {
+                    cpuTopology: CpuTopology::MatchHost(true),
+                },
                 hugePages: true,
                 boostUclamp: true,
                 ..config(host, &[])

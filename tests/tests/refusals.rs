@@ -57,7 +57,7 @@ fn methods_of_the_global_service_are_unsupported() {
         }
         // An app config without its files cannot even be sent, so the refusal may come from either
         // side; what counts is that it is one.
-        assert!(service.createVm(&app, None, None, None).is_err());
+        assert!(service.createVm(&app, None, None, None, None).is_err());
         assert!(!service.isUpdatableVmSupported().unwrap());
         assert!(!service.isFeatureEnabled("com.android.kvm.NETWORK").unwrap());
         assert!(!service.isFeatureEnabled("no.such.feature").unwrap());

@@ -31,7 +31,7 @@ pub mod r16;
 pub mod r17;
 pub mod r17_1;
 
-pub use r15_qpr1::{common, guest, secretkeeper, service};
+pub use r17_1::{common, guest, secretkeeper, service};
 
 #[cfg(test)]
 mod contract;

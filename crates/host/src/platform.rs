@@ -9,6 +9,7 @@ use sysprop::{Properties, RootError};
 const SELINUX: &str = "/sys/fs/selinux/enforce";
 /// The version of Android's interfaces.
 const SDK: &str = "ro.build.version.sdk";
+const SDK_FULL: &str = "ro.build.version.sdk_full";
 /// The version of a host that is not Android: newer than all that an APK may name.
 const NEWEST_SDK: u32 = 10_000;
 /// Whether guests may give memory back to this host.
@@ -111,6 +112,13 @@ impl Host {
         self.property(SDK)
             .and_then(|value| value.parse().ok())
             .unwrap_or(NEWEST_SDK)
+    }
+
+    /// The system's API level, with its minor number if it says that: `36.1`, or `36`. None outside
+    /// Android, unless the file of properties gives one.
+    #[must_use]
+    pub fn api_level(&self) -> Option<String> {
+        self.property(SDK_FULL).or_else(|| self.property(SDK))
     }
 
     /// What the hypervisor can do, as the properties say. Without them it is an ordinary KVM, or none:

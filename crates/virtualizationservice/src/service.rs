@@ -9,12 +9,12 @@ use crate::paths::Paths;
 use crate::status::{exception, failure, illegal_argument, unsupported};
 use crate::vfio::{Bound, Error as VfioError, Vfio};
 use crate::{cids, dtbo, tap};
-use avf_aidl::common::Certificate;
 use avf_aidl::global::{
     AtomVmBooted, AtomVmCreationRequested, AtomVmExited, BnBoundDevice, BnGlobalVmContext,
     IBoundDevice, IGlobalVmContext, IVirtualizationServiceInternal,
 };
-use avf_aidl::service::{AssignableDevice, VirtualMachineDebugInfo};
+use avf_aidl::r15_qpr1::common::Certificate;
+use avf_aidl::r15_qpr1::service::{AssignableDevice, VirtualMachineDebugInfo};
 use host::chain;
 use permissions::{Authority, Caller, Permission};
 use rsbinder::{

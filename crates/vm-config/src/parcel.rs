@@ -6,6 +6,8 @@ use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::Path;
 
 use avf_aidl::service;
+use avf_aidl::service::AssignableDeviceSelector as Selector;
+use avf_aidl::service::cpu_options::CpuTopology as Topology;
 use rsbinder::ParcelFileDescriptor;
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 
@@ -53,17 +55,23 @@ impl VmConfig {
             protectedVm: self.protected,
             // 0 is the VMM's default.
             memoryMib: self.memory.map_or(0, MemoryMib::as_i32),
-            cpuTopology: match self.cpu_topology {
-                CpuTopology::OneCpu => service::CpuTopology::ONE_CPU,
-                CpuTopology::MatchHost => service::CpuTopology::MATCH_HOST,
+            cpuOptions: service::CpuOptions {
+                cpuTopology: match self.cpu_topology {
+                    CpuTopology::OneCpu => Topology::CpuCount(1),
+                    CpuTopology::MatchHost => Topology::MatchHost(true),
+                },
             },
             platformVersion: self.platform_version.as_str().to_owned(),
-            devices: self.devices.clone(),
+            deviceAssignmentConfig: service::DeviceAssignmentConfig {
+                devices: self.devices.iter().cloned().map(Selector::ByPath).collect(),
+            },
+            balloon: true,
             consoleInputDevice: self
                 .console_input_device
                 .map(|device| device.as_str().to_owned()),
             usbConfig: self.usb.map(|usb| service::UsbConfig {
                 controller: usb.controller,
+                devices: Vec::new(),
             }),
             ..Default::default()
         })
@@ -94,6 +102,7 @@ impl Disk {
             image,
             writable: self.writable,
             partitions,
+            id: None,
         })
     }
 }

@@ -11,7 +11,8 @@ use std::io::{Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
-use avf_aidl::service::CpuTopology;
+use avf_aidl::service::AssignableDeviceSelector::ByPath;
+use avf_aidl::service::cpu_options::CpuTopology;
 use rsbinder::ParcelFileDescriptor;
 use vm_config::{Error, MAX_FILES, VmConfig};
 
@@ -69,15 +70,19 @@ fn every_field() {
     assert_eq!(parcelable.params.as_deref(), Some("quiet"));
     assert!(parcelable.protectedVm);
     assert_eq!(parcelable.memoryMib, 512);
-    assert_eq!(parcelable.cpuTopology, CpuTopology::MATCH_HOST);
+    let topology = &parcelable.cpuOptions.cpuTopology;
+    assert!(matches!(topology, CpuTopology::MatchHost(true)));
     assert_eq!(parcelable.platformVersion, "~1.0");
-    assert_eq!(parcelable.devices, ["/sys/a", "/sys/b"]);
+    let [ByPath(a), ByPath(b)] = &parcelable.deviceAssignmentConfig.devices[..] else {
+        panic!("{:?}", parcelable.deviceAssignmentConfig)
+    };
+    assert_eq!([a, b], ["/sys/a", "/sys/b"]);
     assert_eq!(parcelable.consoleInputDevice.as_deref(), Some("ttyS0"));
     assert!(parcelable.usbConfig.unwrap().controller);
     // Nothing in the file speaks of these.
     assert_eq!(parcelable.instanceId, [0; 64]);
     assert_eq!(parcelable.gdbPort, 0);
-    assert!(!parcelable.networkSupported && !parcelable.noBalloon && !parcelable.hugePages);
+    assert!(!parcelable.networkSupported && parcelable.balloon && !parcelable.hugePages);
 
     assert!(!can_write(parcelable.kernel));
     assert!(!can_write(parcelable.initrd));
@@ -111,9 +116,11 @@ fn defaults() {
     assert_eq!(content(&parcelable.bootloader), "boot");
     assert!(parcelable.kernel.is_none() && parcelable.initrd.is_none());
     assert_eq!(parcelable.memoryMib, 0);
-    assert_eq!(parcelable.cpuTopology, CpuTopology::ONE_CPU);
+    let topology = &parcelable.cpuOptions.cpuTopology;
+    assert!(matches!(topology, CpuTopology::CpuCount(1)));
     assert!(parcelable.usbConfig.is_none() && parcelable.consoleInputDevice.is_none());
-    assert!(parcelable.disks.is_empty() && parcelable.devices.is_empty());
+    assert!(parcelable.disks.is_empty());
+    assert!(parcelable.deviceAssignmentConfig.devices.is_empty());
 }
 
 #[test]

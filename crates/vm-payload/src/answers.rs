@@ -85,9 +85,9 @@ impl Drop for Watch {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use avf_aidl::common::{Certificate, ErrorCode};
-    use avf_aidl::guest::{BnVirtualMachineService, IVirtualMachineService};
-    use avf_aidl::secretkeeper::ISecretkeeper;
+    use avf_aidl::r15_qpr1::common::{Certificate, ErrorCode};
+    use avf_aidl::r15_qpr1::guest::{BnVirtualMachineService, IVirtualMachineService};
+    use avf_aidl::r15_qpr1::secretkeeper::ISecretkeeper;
     use avf_rpc::observed::Observed;
     use avf_rpc::payload::connect_payload;
     use avf_rpc::server::{Policy, Server};

@@ -2,8 +2,8 @@
 //! The session with the manager.
 
 use crate::Error;
-use avf_aidl::common::ErrorCode;
-use avf_aidl::guest::IVirtualMachineService;
+use avf_aidl::r15_qpr1::common::ErrorCode;
+use avf_aidl::r15_qpr1::guest::IVirtualMachineService;
 use avf_rpc::payload::connect_host;
 use rsbinder::rpc::RpcSession;
 use rsbinder::{BinderResult, FromIBinder, Strong};

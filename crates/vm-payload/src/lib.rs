@@ -17,7 +17,7 @@ mod error;
 mod host;
 mod serve;
 
-pub use avf_aidl::common::ErrorCode;
+pub use avf_aidl::r15_qpr1::common::ErrorCode;
 pub use error::Error;
 pub use host::Host;
 pub use rsbinder;

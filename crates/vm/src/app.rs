@@ -17,9 +17,11 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use vmclient::Manager;
+use vmclient::avf_aidl::service::AssignableDeviceSelector::ByPath;
 use vmclient::avf_aidl::service::app_config::{CustomConfig, DebugLevel, Payload};
+use vmclient::avf_aidl::service::cpu_options::CpuTopology;
 use vmclient::avf_aidl::service::{
-    CpuTopology, PartitionType, VirtualMachineAppConfig, VirtualMachineConfig,
+    CpuOptions, PartitionType, VirtualMachineAppConfig, VirtualMachineConfig,
     VirtualMachinePayloadConfig,
 };
 use vmclient::rsbinder::ParcelFileDescriptor;
@@ -195,9 +197,11 @@ fn settings(args: &MicrodroidArgs) -> Result<VirtualMachineAppConfig> {
             Level::Full => DebugLevel::FULL,
         },
         memoryMib: i32::try_from(memory).context("cannot use --mem")?,
-        cpuTopology: match machine.cpu_topology {
-            Some(Topology::MatchHost) => CpuTopology::MATCH_HOST,
-            Some(Topology::OneCpu) | None => CpuTopology::ONE_CPU,
+        cpuOptions: CpuOptions {
+            cpuTopology: match machine.cpu_topology {
+                Some(Topology::MatchHost) => CpuTopology::MatchHost(true),
+                Some(Topology::OneCpu) | None => CpuTopology::CpuCount(1),
+            },
         },
         protectedVm: machine.protected,
         hugePages: machine.hugepages,
@@ -223,7 +227,7 @@ fn custom(args: &MicrodroidArgs) -> Result<Option<CustomConfig>> {
     Ok(is_wanted.then(|| CustomConfig {
         gdbPort: args.debug.gdb.map_or(0, |port| i32::from(port.get())),
         vendorImage: vendor.map(fd),
-        devices: machine.devices.clone(),
+        devices: machine.devices.iter().cloned().map(ByPath).collect(),
         networkSupported: machine.network_supported,
         extraKernelCmdlineParams: params,
         ..Default::default()

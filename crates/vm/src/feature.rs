@@ -6,19 +6,19 @@ use crate::{manager, out};
 use anyhow::Result;
 use std::process::ExitCode;
 use vmclient::avf_aidl::service::{
-    FEATURE_DICE_CHANGES, FEATURE_LLPVM_CHANGES, FEATURE_MULTI_TENANT, FEATURE_NETWORK,
-    FEATURE_REMOTE_ATTESTATION, FEATURE_VENDOR_MODULES,
+    FEATURE_ADVANCE_MULTITENANCY, FEATURE_LLPVM_CHANGES, FEATURE_NETWORK, FEATURE_VENDOR_MODULES,
 };
 
 /// How the names of features begin.
 const PREFIX: &str = "com.android.kvm.";
-/// The features that the interface names.
-pub(crate) const KNOWN: [&str; 6] = [
-    FEATURE_DICE_CHANGES,
+/// The features that the interface names, in any of its releases.
+pub(crate) const KNOWN: [&str; 7] = [
+    FEATURE_ADVANCE_MULTITENANCY,
+    "com.android.kvm.DICE_CHANGES",
     FEATURE_LLPVM_CHANGES,
-    FEATURE_MULTI_TENANT,
+    "com.android.kvm.MULTI_TENANT",
     FEATURE_NETWORK,
-    FEATURE_REMOTE_ATTESTATION,
+    "com.android.kvm.REMOTE_ATTESTATION",
     FEATURE_VENDOR_MODULES,
 ];
 

@@ -5,9 +5,10 @@ use crate::error::{CallError, Error};
 use crate::names::State;
 use avf_aidl::service::IVirtualMachine;
 use avf_rpc::{WIRE_VERSION, explain};
+use avf_wire::{Release, client};
 use rsbinder::rpc::transport::UnixTransport;
 use rsbinder::rpc::{FileDescriptorTransportMode, RpcClientConfig, RpcSession, RpcTransport};
-use rsbinder::{BinderResult, SIBinder, StatusCode, Strong};
+use rsbinder::{BinderResult, StatusCode, Strong};
 use rustix::fs::FlockOperation;
 use rustix::io::Errno;
 use std::fmt;
@@ -64,7 +65,10 @@ impl Control {
         };
         let session =
             RpcSession::setup_client_android13plus_with_config(config).map_err(no_answer)?;
-        let vm = session.get_root().and_then(SIBinder::into_interface);
+        // The manager is this project's, of the same version as this crate.
+        let vm = session
+            .get_root()
+            .and_then(|root| client::machine(root, Release::NEWEST));
         let vm = vm.map_err(|status| {
             session.close_session();
             no_answer(status)
@@ -95,7 +99,7 @@ impl Control {
     /// # Errors
     /// [`Error::Call`] if the VM has no balloon, or [`Error::Gone`].
     pub fn memory_balloon(&self) -> Result<i64, Error> {
-        self.call("getMemoryBalloon", |vm| vm.getMemoryBalloon())
+        self.call("getMemoryBalloon", |vm| vm.getActualMemoryBalloonBytes())
     }
 
     /// Stops the guest's CPUs.
@@ -171,12 +175,14 @@ fn wait_unlocked(directory: &Directory) -> Result<(), Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use avf_aidl::service::{BnVirtualMachine, IVirtualMachineCallback, VirtualMachineState};
+    use avf_aidl::service::{IVirtualMachineCallback, VirtualMachineState};
     use avf_rpc::server::{Policy, Server};
-    use rsbinder::{Interface, ParcelFileDescriptor};
+    use avf_wire::Wire;
+    use avf_wire::server::{Machine, machine};
     use std::fs::File;
     use std::os::fd::AsRawFd;
     use std::os::unix::net::UnixListener;
+    use std::sync::Arc;
     use std::sync::mpsc::{Sender, channel};
 
     const POLICY: Policy = Policy {
@@ -192,17 +198,14 @@ mod tests {
     /// A VM that tells the test when it is stopped.
     struct Vm(std::sync::Mutex<Sender<()>>);
 
-    impl Interface for Vm {}
-
-    #[allow(non_snake_case, reason = "AIDL method names")]
-    impl IVirtualMachine for Vm {
-        fn getCid(&self) -> BinderResult<i32> {
+    impl Machine for Vm {
+        fn cid(&self) -> BinderResult<i32> {
             Ok(7)
         }
-        fn getState(&self) -> BinderResult<VirtualMachineState> {
+        fn state(&self) -> BinderResult<VirtualMachineState> {
             Ok(VirtualMachineState::READY)
         }
-        fn registerCallback(&self, _: &Strong<dyn IVirtualMachineCallback>) -> BinderResult<()> {
+        fn register_callback(&self, _: &Strong<dyn IVirtualMachineCallback>) -> BinderResult<()> {
             Ok(())
         }
         fn start(&self) -> BinderResult<()> {
@@ -212,17 +215,8 @@ mod tests {
             self.0.lock().unwrap().send(()).unwrap();
             Ok(())
         }
-        fn getMemoryBalloon(&self) -> BinderResult<i64> {
+        fn memory_balloon(&self) -> BinderResult<i64> {
             Ok(1 << 20)
-        }
-        fn setMemoryBalloon(&self, _: i64) -> BinderResult<()> {
-            Ok(())
-        }
-        fn connectVsock(&self, _: i32) -> BinderResult<ParcelFileDescriptor> {
-            Err(StatusCode::InvalidOperation.into())
-        }
-        fn setHostConsoleName(&self, _: &str) -> BinderResult<()> {
-            Ok(())
         }
         fn suspend(&self) -> BinderResult<()> {
             Err(rsbinder::Status::from((
@@ -245,8 +239,8 @@ mod tests {
         let listener =
             UnixListener::bind(format!("/proc/self/fd/{}/{SOCKET}", lock.as_raw_fd())).unwrap();
         let (stopped, stop) = channel();
-        let vm = BnVirtualMachine::new_binder(Vm(stopped.into()));
-        let server = Server::new(vm.as_binder(), POLICY).unwrap();
+        let vm = machine(Arc::new(Vm(stopped.into())), Arc::new(Wire::newest()));
+        let server = Server::new(vm, POLICY).unwrap();
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 let (stream, _) = listener.accept().unwrap();

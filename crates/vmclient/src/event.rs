@@ -195,6 +195,10 @@ impl IVirtualMachineCallback for Callback {
         self.0.arrived(Event::Died(reason.into()));
         Ok(())
     }
+
+    fn onGuestAgentRegistered(&self, _cid: i32, _port: i32) -> BinderResult<()> {
+        Ok(())
+    }
 }
 
 #[cfg(test)]

@@ -7,7 +7,12 @@ use avf_aidl::service::{VirtualMachineConfig, VirtualMachineRawConfig};
 
 /// The descriptors in `config` and `streams`.
 pub(crate) fn count(config: &VirtualMachineConfig, streams: &Streams) -> usize {
-    let streams = [&streams.console_out, &streams.console_in, &streams.log];
+    let streams = [
+        &streams.console_out,
+        &streams.console_in,
+        &streams.log,
+        &streams.device_tree,
+    ];
     let streams = streams.into_iter().flatten().count();
     streams
         + match config {
@@ -27,7 +32,9 @@ pub(crate) fn count(config: &VirtualMachineConfig, streams: &Streams) -> usize {
                     &app.instanceImage,
                     &app.encryptedStorageImage,
                 ];
-                fixed.into_iter().flatten().count() + app.extraIdsigs.len() + extra + custom
+                let lists = [&app.extraIdsigs, &app.tenantApks, &app.tenantIdsigs];
+                let lists: usize = lists.into_iter().map(Vec::len).sum();
+                fixed.into_iter().flatten().count() + lists + extra + custom
             }
         }
 }
@@ -37,7 +44,20 @@ fn of_raw(raw: &VirtualMachineRawConfig) -> usize {
         let partitions = disk.partitions.iter().filter(|p| p.image.is_some()).count();
         usize::from(disk.image.is_some()) + partitions
     });
-    let boot = [&raw.kernel, &raw.initrd, &raw.bootloader];
-    // Every input device is made of one descriptor.
-    boot.into_iter().flatten().count() + disks.sum::<usize>() + raw.inputDevices.len()
+    let files = [
+        &raw.kernel,
+        &raw.initrd,
+        &raw.bootloader,
+        &raw.customPvmfw,
+        &raw.deviceTreeOverlay,
+    ];
+    let gpu = raw.gpuConfig.as_ref();
+    let wayland = gpu.is_some_and(|gpu| gpu.waylandSocketFd.is_some());
+    // Every input device is made of one descriptor, and so is memory in a file.
+    files.into_iter().flatten().count()
+        + disks.sum::<usize>()
+        + raw.inputDevices.len()
+        + raw.customMemoryBackingFiles.len()
+        + raw.pflash.len()
+        + usize::from(wayland)
 }

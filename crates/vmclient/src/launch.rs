@@ -19,6 +19,9 @@ use std::process::{Command, ExitStatus};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
+/// Tells this project's managers which release their client speaks; others do not know it.
+const WIRE_VARIABLE: &str = "VIRTMGR_WIRE";
+
 /// How long a manager whose channels are closed may take to be a dead process.
 const EXIT_GRACE: Duration = Duration::from_secs(2);
 
@@ -59,6 +62,10 @@ impl Launched {
             ready_writer.as_raw_fd().to_string().into(),
         ]);
         let mut command = Command::new(&program);
+        if let Some(release) = options.release {
+            // What this client speaks is known, so calls that do not show it are understood, too.
+            command.env(WIRE_VARIABLE, release.name());
+        }
         command
             .args(args)
             .envs(options.env.iter().map(|(k, v)| (k, v)));

@@ -32,6 +32,7 @@ mod launch;
 mod locate;
 mod process;
 mod reader;
+mod release;
 mod thread;
 
 /// Compiles the example of the read-me.
@@ -50,4 +51,5 @@ pub use manager::{Ended, HangUp, Manager, Timing};
 pub use names::{DeathReason, ErrorCode, State};
 pub use options::{ManagerOptions, Stderr, Streams};
 pub use reader::TAIL_BYTES;
+pub use release::{Release, UnknownRelease};
 pub use rsbinder;

@@ -6,8 +6,10 @@ use crate::files;
 use crate::instance::VmInstance;
 use crate::options::{ManagerOptions, Streams};
 use crate::process::Process;
+use crate::release::of_system;
 use avf_aidl::service::{IVirtualizationService, VirtualMachineConfig};
 use avf_rpc::{MAX_FDS, bootstrap};
+use avf_wire::client;
 use rsbinder::rpc::RpcSession;
 use rsbinder::{ParcelFileDescriptor, Strong};
 use std::fmt;
@@ -63,6 +65,8 @@ impl Manager {
     /// [`Error::Spawn`], [`Error::NotReady`], [`Error::Session`] or [`Error::NoService`]. No process
     /// is left behind.
     pub fn start(options: &ManagerOptions) -> Result<Self, Error> {
+        let release = options.release.unwrap_or_else(of_system);
+        let options = &options.clone().release(release);
         let program = || options.program.clone();
         let forked = Instant::now();
         let process = Arc::new(Process::start(options)?);
@@ -79,7 +83,7 @@ impl Manager {
         let connected = Instant::now();
         let service = session
             .get_root()
-            .and_then(rsbinder::SIBinder::into_interface);
+            .and_then(|root| client::service(root, release));
         let service = service.map_err(|status| {
             session.close_session();
             process.kill();
@@ -126,14 +130,22 @@ impl Manager {
             });
         }
         let fd = |fd: Option<OwnedFd>| fd.map(ParcelFileDescriptor::new);
-        let (out, input, log) = (
-            fd(streams.console_out),
-            fd(streams.console_in),
-            fd(streams.log),
-        );
+        let [out, input, log, device_tree] = [
+            streams.console_out,
+            streams.console_in,
+            streams.log,
+            streams.device_tree,
+        ]
+        .map(fd);
         let vm = self
             .service
-            .createVm(config, out.as_ref(), input.as_ref(), log.as_ref())
+            .createVm(
+                config,
+                out.as_ref(),
+                input.as_ref(),
+                log.as_ref(),
+                device_tree.as_ref(),
+            )
             .map_err(|status| self.process.failed("createVm", status))?;
         VmInstance::new(vm, Arc::clone(&self.process))
     }

@@ -70,6 +70,8 @@ named! {
         Hangup = HANGUP,
         /// The guest's watchdog fired.
         WatchdogReboot = WATCHDOG_REBOOT,
+        /// The host shuts down; since Android 17.
+        HostShutdown = HOST_SHUTDOWN,
     }
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! How a manager is started, and which descriptors a VM gets.
 
+use crate::release::Release;
 use std::ffi::OsString;
 use std::fmt;
 use std::os::fd::OwnedFd;
@@ -29,6 +30,7 @@ pub struct ManagerOptions {
     pub(crate) ready_timeout: Duration,
     pub(crate) end_timeout: Duration,
     pub(crate) own_process_group: bool,
+    pub(crate) release: Option<Release>,
 }
 
 /// Where a manager's log goes.
@@ -55,6 +57,7 @@ impl ManagerOptions {
             ready_timeout: Duration::from_secs(30),
             end_timeout: Duration::from_secs(10),
             own_process_group: false,
+            release: None,
         }
     }
 
@@ -106,6 +109,14 @@ impl ManagerOptions {
         self
     }
 
+    /// The release of Android whose interfaces the manager serves. If not set, it is that of the system
+    /// on Android, and the newest elsewhere: this project's own managers serve every release.
+    #[must_use]
+    pub fn release(mut self, release: Release) -> Self {
+        self.release = Some(release);
+        self
+    }
+
     /// A command that runs the manager, such as `strace -f -o FILE`. It gets the manager's path and
     /// arguments after its own, and must pass descriptors on.
     #[must_use]
@@ -132,4 +143,7 @@ pub struct Streams {
     pub console_in: Option<OwnedFd>,
     /// The guest's log.
     pub log: Option<OwnedFd>,
+    /// Where the guest's device tree is written before it starts; managers since Android 15 QPR2, and
+    /// VMMs that can write it.
+    pub device_tree: Option<OwnedFd>,
 }

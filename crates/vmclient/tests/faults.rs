@@ -17,16 +17,15 @@ use std::time::{Duration, Instant};
 
 use avf_aidl::common::DeathReason as AidlDeathReason;
 use avf_aidl::service::{
-    BnVirtualMachine, BnVirtualizationService, IVirtualMachine, IVirtualMachineCallback,
-    IVirtualizationService, PartitionType, VirtualMachineConfig, VirtualMachineDebugInfo,
-    VirtualMachineRawConfig, VirtualMachineState,
+    IVirtualMachineCallback, IVirtualizationService, VirtualMachineConfig, VirtualMachineRawConfig,
+    VirtualMachineState,
 };
 use avf_rpc::bootstrap;
 use avf_rpc::server::{Policy, Server};
-use rsbinder::{
-    BinderResult, ExceptionCode, Interface, ParcelFileDescriptor, Status, StatusCode, Strong,
-};
-use std::sync::{Mutex, mpsc};
+use avf_wire::server::{Machine, Service, service};
+use avf_wire::{CreateVm, Wire};
+use rsbinder::{BinderResult, ExceptionCode, Status, Strong};
+use std::sync::{Arc, Mutex, mpsc};
 use vmclient::{DeathReason, Error, Event, Manager, ManagerOptions, Stderr, Streams};
 
 const KIND: &str = "FAKE_MANAGER";
@@ -320,8 +319,8 @@ mod fake {
             fds: true,
             reply_timeout: None,
         };
-        let service = BnVirtualizationService::new_binder(Service);
-        let server = Server::new(service.as_binder(), policy).unwrap();
+        let wire = Wire::new(avf_wire::Default::default());
+        let server = Server::new(service(Box::new(Manager), Arc::new(wire)), policy).unwrap();
         rustix::io::write(&ready, b"o").unwrap();
         drop(ready);
         bootstrap::serve(&socket, &server).unwrap();
@@ -334,10 +333,6 @@ mod fake {
 
     fn kind() -> String {
         std::env::var(KIND).unwrap()
-    }
-
-    fn unsupported<T>() -> BinderResult<T> {
-        Err(StatusCode::UnknownTransaction.into())
     }
 
     struct Vm(Mutex<Option<Strong<dyn IVirtualMachineCallback>>>);
@@ -361,21 +356,18 @@ mod fake {
         }
     }
 
-    impl Interface for Vm {}
-
-    #[allow(non_snake_case, reason = "AIDL method names")]
-    impl IVirtualMachine for Vm {
-        fn getCid(&self) -> BinderResult<i32> {
+    impl Machine for Vm {
+        fn cid(&self) -> BinderResult<i32> {
             Ok(77)
         }
-        fn getState(&self) -> BinderResult<VirtualMachineState> {
+        fn state(&self) -> BinderResult<VirtualMachineState> {
             if kind() == "dies" {
                 eprintln!("farewell");
                 std::process::exit(7);
             }
             Ok(VirtualMachineState::STARTED)
         }
-        fn registerCallback(
+        fn register_callback(
             &self,
             callback: &Strong<dyn IVirtualMachineCallback>,
         ) -> BinderResult<()> {
@@ -390,90 +382,18 @@ mod fake {
             self.callback().onPayloadFinished(77, 5)?;
             self.callback().onDied(77, AidlDeathReason::KILLED)
         }
-        fn getMemoryBalloon(&self) -> BinderResult<i64> {
-            unsupported()
-        }
-        fn setMemoryBalloon(&self, _: i64) -> BinderResult<()> {
-            unsupported()
-        }
-        fn connectVsock(&self, _: i32) -> BinderResult<ParcelFileDescriptor> {
-            unsupported()
-        }
-        fn setHostConsoleName(&self, _: &str) -> BinderResult<()> {
-            unsupported()
-        }
-        fn suspend(&self) -> BinderResult<()> {
-            unsupported()
-        }
-        fn resume(&self) -> BinderResult<()> {
-            unsupported()
-        }
     }
 
-    struct Service;
+    struct Manager;
 
-    impl Interface for Service {}
-
-    #[allow(non_snake_case, reason = "AIDL method names")]
-    impl IVirtualizationService for Service {
-        fn createVm(
-            &self,
-            config: &VirtualMachineConfig,
-            _: Option<&ParcelFileDescriptor>,
-            _: Option<&ParcelFileDescriptor>,
-            _: Option<&ParcelFileDescriptor>,
-        ) -> BinderResult<Strong<dyn IVirtualMachine>> {
-            match config {
+    impl Service for Manager {
+        fn create_vm(&self, arguments: &CreateVm) -> BinderResult<Arc<dyn Machine>> {
+            match &arguments.config {
                 VirtualMachineConfig::RawConfig(raw) if raw.name == "refuse" => Err(Status::from(
                     (ExceptionCode::UnsupportedOperation, "not this one"),
                 )),
-                _ => Ok(BnVirtualMachine::new_binder(Vm(Mutex::new(None)))),
+                _ => Ok(Arc::new(Vm(Mutex::new(None)))),
             }
-        }
-        fn allocateInstanceId(&self) -> BinderResult<[u8; 64]> {
-            unsupported()
-        }
-        fn initializeWritablePartition(
-            &self,
-            _: &ParcelFileDescriptor,
-            _: i64,
-            _: PartitionType,
-        ) -> BinderResult<()> {
-            unsupported()
-        }
-        fn createOrUpdateIdsigFile(
-            &self,
-            _: &ParcelFileDescriptor,
-            _: &ParcelFileDescriptor,
-        ) -> BinderResult<()> {
-            unsupported()
-        }
-        fn debugListVms(&self) -> BinderResult<Vec<VirtualMachineDebugInfo>> {
-            unsupported()
-        }
-        fn getAssignableDevices(&self) -> BinderResult<Vec<avf_aidl::service::AssignableDevice>> {
-            unsupported()
-        }
-        fn getSupportedOSList(&self) -> BinderResult<Vec<String>> {
-            unsupported()
-        }
-        fn isFeatureEnabled(&self, _: &str) -> BinderResult<bool> {
-            unsupported()
-        }
-        fn enableTestAttestation(&self) -> BinderResult<()> {
-            unsupported()
-        }
-        fn isRemoteAttestationSupported(&self) -> BinderResult<bool> {
-            unsupported()
-        }
-        fn isUpdatableVmSupported(&self) -> BinderResult<bool> {
-            unsupported()
-        }
-        fn removeVmInstance(&self, _: &[u8; 64]) -> BinderResult<()> {
-            unsupported()
-        }
-        fn claimVmInstance(&self, _: &[u8; 64]) -> BinderResult<()> {
-            unsupported()
         }
     }
 }

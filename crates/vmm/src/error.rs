@@ -83,7 +83,9 @@ pub enum Error {
         what: String,
     },
     /// The VM was created without a balloon.
-    #[error("the VM has no memory balloon; create it without noBalloon")]
+    #[error(
+        "the VM has no memory balloon; create it with balloon (in Android 15: without noBalloon)"
+    )]
     NoBalloon,
     /// A system call failed.
     #[error("{what}")]

@@ -17,15 +17,15 @@ pub(crate) const EARLY: &[&str] = &[
     "virtmgr",
     "--no-default-features",
     "--features",
-    "early",
+    "early,wire-15,wire-16,wire-17",
 ];
-/// `virtmgr` with nothing that can be left out.
+/// `virtmgr` with nothing that can be left out, for clients of one release.
 const BARE: &[&str] = &[
     "-p",
     "virtmgr",
     "--no-default-features",
     "--features",
-    "full",
+    "full,wire-16",
 ];
 const ALL: &[&str] = &["--workspace"];
 

@@ -44,7 +44,7 @@ const BUILDS: [&[&str]; 3] = [
         "virtmgr",
         "--no-default-features",
         "--features",
-        "early",
+        "early,wire-15,wire-16,wire-17",
         "--bin",
         "early_virtmgr",
     ],

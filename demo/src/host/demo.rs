@@ -66,6 +66,7 @@ pub(crate) fn run(args: &Args) -> Result<Outcome> {
         console_out: Some(console_out),
         console_in: None,
         log: Some(log_out),
+        ..Default::default()
     };
 
     let manager = Manager::start(&options)?;

@@ -2,6 +2,7 @@
 //! Telling the global service what becomes of VMs, for statistics; without it, the log.
 
 use super::global::{Global, Internal, Repeat};
+use super::older;
 use super::reporter::Reporter;
 use crate::reports::{Creation, End, Reports};
 use avf_aidl::global::{AtomVmBooted, AtomVmCreationRequested, AtomVmExited};
@@ -94,7 +95,7 @@ impl Reports for Atoms {
         let atom = AtomVmExited {
             uid: self.uid.cast_signed(),
             vmIdentifier: end.name.to_owned(),
-            deathReason: end.reason,
+            deathReason: older::death_reason(end.reason),
             exitSignal: end.signal,
             elapsedTimeMillis: millis(end.elapsed),
             guestTimeMillis: millis(end.guest_time),

@@ -6,6 +6,7 @@ mod atoms;
 mod cids;
 mod directories;
 mod global;
+mod older;
 mod provider;
 mod reporter;
 mod resources;

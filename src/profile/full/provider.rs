@@ -5,6 +5,7 @@ use super::atoms::Atoms;
 use super::cids::{Cids, is_taken, no_cid};
 use super::directories;
 use super::global::{Global, Internal, Repeat};
+use super::older;
 use super::reporter::Reporter;
 use super::resources::Resources;
 use super::selection::Selection;
@@ -128,8 +129,9 @@ impl Full {
         config: &VirtualMachineRawConfig,
     ) -> Result<Equipment, Error> {
         let mut equipment = Equipment::default();
-        if !config.devices.is_empty() {
-            equipment.assigned = Some(resources.devices(&self.global, &config.devices)?);
+        let devices = &config.deviceAssignmentConfig.devices;
+        if !devices.is_empty() {
+            equipment.assigned = Some(resources.devices(&self.global, devices)?);
         }
         if config.networkSupported {
             equipment.tap = Some(resources.network(&self.global, &self.reporter)?);
@@ -250,7 +252,8 @@ impl Profile for Full {
         let known = self
             .global
             .try_call(Repeat::IfUnanswered, |service| service.debugListVms())?;
-        let mut all = known.unwrap_or_default();
+        let known = known.unwrap_or_default().into_iter();
+        let mut all: Vec<_> = known.map(older::debug_info).collect();
         for vm in directories::list(&self.host) {
             if !all.iter().any(|other| other.cid == vm.cid) {
                 all.push(vm);
@@ -272,6 +275,7 @@ impl Profile for Full {
             .call("getAssignableDevices", Repeat::IfUnanswered, |service| {
                 service.getAssignableDevices()
             })
+            .map(|devices| devices.into_iter().map(older::device).collect())
     }
 
     fn enable_test_attestation(&self) -> BinderResult<()> {
@@ -302,6 +306,7 @@ impl Profile for Full {
             .call("requestAttestation", Repeat::IfUnanswered, |service| {
                 service.requestAttestation(csr, uid, test_mode)
             })
+            .map(|chain| chain.into_iter().map(older::certificate).collect())
     }
 }
 

@@ -7,6 +7,7 @@ use crate::error::Error;
 use crate::fd::duplicate;
 use crate::vm::Listing;
 use avf_aidl::global::{IBoundDevice, IGlobalVmContext};
+use avf_aidl::service::AssignableDeviceSelector;
 use cid::CidLock;
 use rsbinder::{ParcelFileDescriptor, Strong};
 use std::fs::File;
@@ -95,8 +96,14 @@ impl Resources {
         fd
     }
 
-    /// The devices whose directories in sysfs are `paths`, bound for the VM.
-    pub(super) fn devices(&mut self, global: &Global, paths: &[String]) -> Result<Assigned, Error> {
+    /// The devices that `selectors` name by their directories in sysfs, or by their labels in the
+    /// devices' overlay; bound for the VM.
+    pub(super) fn devices(
+        &mut self,
+        global: &Global,
+        selectors: &[AssignableDeviceSelector],
+    ) -> Result<Assigned, Error> {
+        let paths = &paths(global, selectors)?[..];
         let refused = |e| {
             Error::refused(
                 format!("devices {paths:?}: the global service does not give them"),
@@ -126,6 +133,34 @@ impl Resources {
             devices,
         })
     }
+}
+
+/// The directories of devices in sysfs.
+fn paths(global: &Global, selectors: &[AssignableDeviceSelector]) -> Result<Vec<String>, Error> {
+    let is_label = |selector: &_| matches!(selector, AssignableDeviceSelector::ByLabel(_));
+    let known = if selectors.iter().any(is_label) {
+        global
+            .call("devices", Repeat::IfUnanswered, |service| {
+                service.getAssignableDevices()
+            })
+            .map_err(|e| Error::refused("devices: the global service does not list them", e))?
+    } else {
+        Vec::new()
+    };
+    let path = |selector: &AssignableDeviceSelector| match selector {
+        AssignableDeviceSelector::ByPath(path) => Ok(path.clone()),
+        AssignableDeviceSelector::ByLabel(label) => known
+            .iter()
+            .find(|device| device.dtbo_label == *label)
+            .map(|device| device.node.clone())
+            .ok_or_else(|| {
+                Error::invalid(format!(
+                    "devices: no assignable device has the label {label:?}; \
+                     getAssignableDevices lists those that there are"
+                ))
+            }),
+    };
+    selectors.iter().map(path).collect()
 }
 
 /// A network device of the global service's. Dropping it has it taken down, by a thread that a

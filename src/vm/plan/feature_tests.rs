@@ -6,7 +6,9 @@ use crate::app_config;
 use crate::capabilities::Capabilities;
 use crate::error::{Error, Kind};
 use avf_aidl::service::app_config::CustomConfig;
-use avf_aidl::service::{VirtualMachineAppConfig, VirtualMachineRawConfig};
+use avf_aidl::service::{
+    AssignableDeviceSelector, VirtualMachineAppConfig, VirtualMachineRawConfig,
+};
 use host::{Hypervisor, PvmFirmware};
 use rsbinder::ParcelFileDescriptor;
 use std::fs::File;
@@ -51,7 +53,10 @@ fn fields_of_a_raw_config() {
         ..NONE
     };
     raw(network, with_network).unwrap();
-    let devices: fn(&mut VirtualMachineRawConfig) = |config| config.devices = vec!["/sys/x".into()];
+    let devices: fn(&mut VirtualMachineRawConfig) = |config| {
+        let device = AssignableDeviceSelector::ByPath("/sys/x".into());
+        config.deviceAssignmentConfig.devices = vec![device];
+    };
     refused(raw(devices, NONE), "devices");
     let with_devices = Capabilities {
         device_assignment: true,

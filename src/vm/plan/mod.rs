@@ -13,7 +13,8 @@ pub use labels::LabelPolicy;
 use crate::capabilities::Capabilities;
 use crate::error::{Error, Kind};
 use crate::fd::{regular, stream};
-use avf_aidl::service::{CpuTopology, VirtualMachineRawConfig};
+use avf_aidl::service::cpu_options::CpuTopology;
+use avf_aidl::service::{CpuOptions, VirtualMachineRawConfig};
 use host::Hypervisor;
 use rsbinder::ParcelFileDescriptor;
 use rustix::fs::OFlags;
@@ -90,7 +91,7 @@ pub fn check_features(
             "networkSupported: a protected VM cannot have a network".to_owned(),
         ),
         (
-            !config.devices.is_empty() && !can.device_assignment,
+            !config.deviceAssignmentConfig.devices.is_empty() && !can.device_assignment,
             format!("{program} doesn't support devices"),
         ),
         (
@@ -133,11 +134,11 @@ impl Draft {
         if config.protectedVm {
             labels::check(&boot, &disks, policy)?;
         }
-        let has_balloon = hypervisor.memory_reclaim && !config.noBalloon;
+        let has_balloon = hypervisor.memory_reclaim && config.balloon;
         let machine = Machine {
             boot,
             memory_mib: memory(config.memoryMib)?,
-            cpus: cpus(config.cpuTopology)?,
+            cpus: cpus(&config.cpuOptions)?,
             disks,
             balloon: if has_balloon {
                 Balloon::PageReporting
@@ -197,22 +198,27 @@ fn memory(mib: i32) -> Result<NonZeroU32, Error> {
         })
 }
 
-/// The virtual CPUs of a topology.
+/// The virtual CPUs that a client asks for.
 ///
 /// # Errors
-/// [`Kind::Invalid`] if it is not a known one.
-pub(crate) fn cpus(topology: CpuTopology) -> Result<Cpus, Error> {
-    match topology {
-        CpuTopology::ONE_CPU => Ok(Cpus::Count(NonZeroU32::MIN)),
-        CpuTopology::MATCH_HOST => Ok(Cpus::MatchHost(
+/// [`Kind::Failure`], as the interface's contract has it, if their number is not positive.
+pub(crate) fn cpus(options: &CpuOptions) -> Result<Cpus, Error> {
+    match options.cpuTopology {
+        CpuTopology::CpuCount(count) => u32::try_from(count)
+            .ok()
+            .and_then(NonZeroU32::new)
+            .map(Cpus::Count)
+            .ok_or_else(|| {
+                let what = format!("cpuOptions.cpuCount {count}: it must be 1 or more");
+                Error::new(Kind::Failure, what)
+            }),
+        // The client's value says nothing: it is the choice that counts.
+        CpuTopology::MatchHost(_) => Ok(Cpus::MatchHost(
             std::thread::available_parallelism()
                 .ok()
                 .and_then(|n| NonZeroU32::try_from(n).ok())
                 .unwrap_or(NonZeroU32::MIN),
         )),
-        CpuTopology(other) => Err(invalid(format!(
-            "cpuTopology {other}: it must be ONE_CPU (0) or MATCH_HOST (1)"
-        ))),
     }
 }
 

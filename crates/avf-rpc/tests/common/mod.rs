@@ -29,6 +29,10 @@ impl IVirtualMachineCallback for Root {
     fn onDied(&self, _: i32, _: DeathReason) -> BinderResult<()> {
         Ok(())
     }
+
+    fn onGuestAgentRegistered(&self, _: i32, _: i32) -> BinderResult<()> {
+        Ok(())
+    }
 }
 
 /// The policy of a manager.

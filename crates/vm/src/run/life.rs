@@ -147,6 +147,7 @@ fn live(
         console_out: Some(console_out),
         console_in: Some(console_in),
         log: Some(log_out),
+        device_tree: None,
     };
     let delay = Delay::tell(
         progress,

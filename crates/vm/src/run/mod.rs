@@ -86,6 +86,7 @@ mod tests {
     use super::*;
     use crate::cli::{Cli, Command};
     use clap::Parser;
+    use vmclient::avf_aidl::service::cpu_options::CpuTopology::MatchHost;
 
     #[test]
     fn options_overrule_the_description() {
@@ -113,9 +114,13 @@ mod tests {
         let options: Vec<&str> = options.split_whitespace().collect();
         let raw = parsed(&options);
         assert_eq!((&*raw.name, raw.memoryMib, raw.gdbPort), ("n", 128, 1234));
-        assert_eq!(raw.cpuTopology.0, 1);
+        assert!(matches!(raw.cpuOptions.cpuTopology, MatchHost(true)));
         assert!(raw.protectedVm && raw.hugePages && raw.networkSupported && raw.boostUclamp);
-        assert_eq!(raw.devices, ["/sys/a", "/sys/b"]);
+        let devices = &raw.deviceAssignmentConfig.devices;
+        assert_eq!(
+            format!("{devices:?}"),
+            r#"[ByPath("/sys/a"), ByPath("/sys/b")]"#
+        );
         assert!(raw.params.unwrap().starts_with("quiet earlycon"));
     }
 }

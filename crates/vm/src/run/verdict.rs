@@ -87,6 +87,7 @@ fn explain(reason: DeathReason) -> &'static str {
         DeathReason::MicrodroidUnknownRuntimeError => "the guest failed; its log says why",
         DeathReason::Hangup => "the guest did not report in time",
         DeathReason::WatchdogReboot => "the guest hung, and its watchdog reset it",
+        DeathReason::HostShutdown => "the host shuts down",
         _ => "the VMM ended for an unknown reason",
     }
 }
