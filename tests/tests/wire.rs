@@ -60,9 +60,7 @@ fn live(host: &Host, program: &str, layout: Layout) {
     let vm = files
         .create(&client)
         .unwrap_or_else(|e| panic!("createVm: {e:?}\n{}", client.log()));
-    {
-        expect_recognised(&client, layout);
-    }
+    expect_recognised(&client, layout);
     assert_eq!(state(&client, &vm), NOT_STARTED);
     let ready = ReadyVm::start(&client, vm);
     assert_eq!(state(&client, &ready.vm), READY);
