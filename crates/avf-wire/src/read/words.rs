@@ -387,8 +387,10 @@ impl<'a> Reader<'a> {
         let is_there = self.presence(field)?;
         if is_there {
             self.long(field)?;
+            self.word()?;
+        } else if self.word()? != 0 {
+            return self.stop(self.at - 1, "is null, but has a stability");
         }
-        self.word()?;
         Ok(is_there.then_some(start))
     }
 
