@@ -45,7 +45,6 @@ fn of_raw<'a>(raw: &'a VirtualMachineRawConfig, files: &mut Files<'a>) {
         ("initrd", &raw.initrd),
         ("bootloader", &raw.bootloader),
         ("customPvmfw", &raw.customPvmfw),
-        ("deviceTreeOverlay", &raw.deviceTreeOverlay),
     ];
     for (field, fd) in boot {
         files.extend(fd.iter().map(|fd| (field.to_owned(), fd)));

@@ -194,6 +194,9 @@ impl Profile for Full {
                 (Resources::new(lock, None), directory, vsock)
             }
         };
+        directory
+            .note_instance(&config.instanceId)
+            .map_err(|e| Error::io("cannot note the VM's instance id", e))?;
         let equipment = self.equip(&mut resources, config)?;
         Ok(Context {
             name,
