@@ -77,7 +77,7 @@ pub(super) fn of_manager(args: &ManagerArgs) -> Vec<Fact> {
 
 fn ask(args: &ManagerArgs) -> Result<Vec<Fact>> {
     let program = manager::locate(args, false)?;
-    let manager = manager::start_quietly(&program)?;
+    let manager = manager::start_quietly(&program, args)?;
     let service = manager.service();
     let mut systems = service
         .getSupportedOSList()
