@@ -44,6 +44,7 @@ fn of_raw<'a>(raw: &'a VirtualMachineRawConfig, files: &mut Files<'a>) {
         ("kernel", &raw.kernel),
         ("initrd", &raw.initrd),
         ("bootloader", &raw.bootloader),
+        ("customPvmfw", &raw.customPvmfw),
     ];
     for (field, fd) in boot {
         files.extend(fd.iter().map(|fd| (field.to_owned(), fd)));

@@ -59,10 +59,8 @@ const RELEASES: [Release; 6] = [
         module: "r17",
         feature: Some("CARGO_FEATURE_RELEASE_17"),
         full: false,
-        dropped: &[
-            "android/system/virtualizationservice_internal/IGlobalVmContext.aidl",
-            "android/system/virtualmachineservice/IGuestAgent.aidl",
-        ],
+        // It has no IGlobalVmContext either, but a service serves older managers as well.
+        dropped: &["android/system/virtualmachineservice/IGuestAgent.aidl"],
     },
     Release {
         directory: "17.1",

@@ -11,6 +11,7 @@ pub use payload::Platform;
 use crate::capabilities::Capabilities;
 use crate::error::{Cause, Error, Kind};
 use crate::fd::{file as duplicate, regular};
+use crate::vm::plan::is_given;
 use avf_aidl::service::app_config::{CustomConfig, DebugLevel, Payload};
 use avf_aidl::service::{DiskImage, Partition, VirtualMachineAppConfig, VirtualMachineRawConfig};
 use debug_policy::DebugPolicy;
@@ -57,6 +58,20 @@ pub fn check_features(app: &VirtualMachineAppConfig, can: Capabilities) -> Resul
             "extra APKs",
             !can.multi_tenant && !app.extraIdsigs.is_empty(),
         ),
+        (
+            "tenantApks and tenantIdsigs",
+            !app.tenantApks.is_empty() || !app.tenantIdsigs.is_empty(),
+        ),
+        ("hostServices", !app.hostServices.is_empty()),
+        (
+            "customConfig.teeServices",
+            has(|custom| !custom.teeServices.is_empty()),
+        ),
+        ("profileName", is_given(app.profileName.as_deref())),
+        (
+            "shouldDelayEncryptedStoreSetup",
+            app.shouldDelayEncryptedStoreSetup,
+        ),
     ];
     match refused.into_iter().find(|(_, asked)| *asked) {
         Some((field, _)) => Err(Error::unsupported(format!(
@@ -96,6 +111,12 @@ pub fn expand(
             )));
         }
     };
+    if app.autoStartAdbd {
+        log::info!(
+            "VM '{}': autoStartAdbd is passed to nobody: a guest starts adbd if it can be debugged",
+            app.name
+        );
+    }
     let config = payload::Config::of(app, host)?;
     let os = os_name(app, &config)?;
     let huge_pages = app.hugePages || config.huge_pages();
@@ -131,7 +152,9 @@ pub fn expand(
                 0 => raw.memoryMib,
                 mib => mib,
             },
+            osName: app.osName.clone(),
             cpuOptions: app.cpuOptions.clone(),
+            ramdump: app.ramdump,
             hugePages: huge_pages,
             boostUclamp: app.boostUclamp,
             ..raw

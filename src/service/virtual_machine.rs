@@ -4,7 +4,10 @@
 use crate::profile::{Chosen, Profile};
 use crate::status::logged;
 use crate::vm::Instance;
-use avf_aidl::service::{IVirtualMachineCallback, VirtualMachineDebugInfo, VirtualMachineState};
+use avf_aidl::service::{
+    DisplayConfig, IVirtualMachineCallback, VirtualMachineDebugInfo, VirtualMachineDisplay,
+    VirtualMachineState,
+};
 use avf_wire::Wire;
 use avf_wire::server::{Machine, TrimLevel, machine};
 use rsbinder::{BinderResult, ParcelFileDescriptor, SIBinder, Strong};
@@ -140,6 +143,22 @@ impl Machine for VirtualMachine {
 
     fn debug_info(&self) -> BinderResult<VirtualMachineDebugInfo> {
         Ok(self.vm.debug_info())
+    }
+
+    fn add_display(&self, config: &DisplayConfig) -> BinderResult<()> {
+        self.vm
+            .add_display(config)
+            .map_err(self.failed("addDisplay"))
+    }
+
+    fn remove_display(&self, id: i32) -> BinderResult<()> {
+        self.vm
+            .remove_display(id)
+            .map_err(self.failed("removeDisplay"))
+    }
+
+    fn displays(&self) -> BinderResult<Vec<VirtualMachineDisplay>> {
+        self.vm.displays().map_err(self.failed("getDisplays"))
     }
 }
 

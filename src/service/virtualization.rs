@@ -68,7 +68,7 @@ impl VirtualizationService {
     fn create(
         &self,
         requested: &Requested<'_>,
-        files: plan::ConsoleFiles<'_>,
+        files: plan::ClientFiles<'_>,
     ) -> Result<Arc<Instance>, Error> {
         let hypervisor = self.host.hypervisor();
         let grant = self.authorize(requested, &hypervisor)?;
@@ -90,11 +90,15 @@ impl VirtualizationService {
         let mut draft = plan::Draft::new(raw, files, &hypervisor, labels)?;
         let overlay = device_tree::overlay(&self.host, requested.instance_id, trusted)?;
         draft.machine.device_tree_overlay = Some(overlay);
+        draft.machine.usb_devices = vmm::usb::open(self.host.root(), &plan::usb_devices(raw)?)?;
         let found = self.finder.vmm()?;
         let options = RunOptions {
             accel: found.accel,
             boot_timeout: self.settings.boot_timeout(requested.is_app(), found.accel),
-            ramdump: self.ramdump(policy)?,
+            ramdump: match raw.ramdump {
+                true => self.ramdump(policy)?,
+                false => None,
+            },
             reports: self.profile.reports(),
             roots: self.roots(),
             identity: Identity {
@@ -169,10 +173,11 @@ const COLLECTOR: &str = "/dev/socket/tombstoned_crash";
 
 impl Service for VirtualizationService {
     fn create_vm(&self, arguments: &CreateVm) -> BinderResult<Arc<dyn Machine>> {
-        let files = plan::ConsoleFiles {
+        let files = plan::ClientFiles {
             console_out: arguments.console_out.as_ref(),
             console_in: arguments.console_in.as_ref(),
             os_log: arguments.os_log.as_ref(),
+            device_tree: arguments.dump_dt.as_ref(),
         };
         let requested = Requested::from(&arguments.config);
         let created = self

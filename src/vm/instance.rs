@@ -292,7 +292,7 @@ impl Instance {
         })
     }
 
-    fn control(&self, call: &'static str) -> Result<Arc<dyn Control>, Error> {
+    pub(super) fn control(&self, call: &'static str) -> Result<Arc<dyn Control>, Error> {
         let inner = self.inner();
         match (&inner.running, inner.state) {
             (Some(running), State::Running(_)) => Ok(Arc::clone(&running.control)),

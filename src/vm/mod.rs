@@ -5,6 +5,7 @@ mod callbacks;
 mod control_socket;
 mod death;
 pub mod directory;
+mod displays;
 mod driver;
 mod failure;
 mod instance;

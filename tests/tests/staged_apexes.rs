@@ -9,7 +9,9 @@
     reason = "a failed test panics"
 )]
 
-use avf_aidl::platform::{BnPackageManagerNative, IPackageManagerNative, StagedApexInfo};
+use avf_aidl::r15_qpr1::package_manager::{
+    BnPackageManagerNative, IPackageManagerNative, StagedApexInfo,
+};
 use avf_aidl::service::app_config::Payload;
 use avf_aidl::service::{VirtualMachineAppConfig, VirtualMachineConfig};
 use rsbinder::{BinderResult, Interface};

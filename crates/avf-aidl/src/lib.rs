@@ -41,28 +41,13 @@ mod contract;
 #[doc = include_str!("../README.md")]
 struct ReadMe;
 
-/// Between a manager and the one global service of a running Android system.
 #[cfg(feature = "full")]
-pub mod global {
-    pub use crate::r15_qpr1::generated::android::system::virtualizationservice_internal::{
-        AtomVmBooted::AtomVmBooted,
-        AtomVmCreationRequested::AtomVmCreationRequested,
-        AtomVmExited::AtomVmExited,
-        IBoundDevice::{BnBoundDevice, BpBoundDevice, IBoundDevice},
-        IGlobalVmContext::{BnGlobalVmContext, BpGlobalVmContext, IGlobalVmContext},
-        IVfioHandler::{BnVfioHandler, BpVfioHandler, IVfioHandler, VfioDev::VfioDev},
-        IVirtualizationServiceInternal::{
-            BnVirtualizationServiceInternal, BpVirtualizationServiceInternal,
-            IVirtualizationServiceInternal,
-        },
-        IVmnic::{BnVmnic, BpVmnic, IVmnic},
-    };
-}
+pub use r17_1::global;
 
 /// Between the system server and the global service: what became of apps and users.
 #[cfg(feature = "full")]
 pub mod maintenance {
-    pub use crate::r15_qpr1::generated::android::system::virtualizationmaintenance::{
+    pub use crate::r17_1::generated::android::system::virtualizationmaintenance::{
         IVirtualizationMaintenance::{
             BnVirtualizationMaintenance, BpVirtualizationMaintenance, IVirtualizationMaintenance,
         },
@@ -76,7 +61,7 @@ pub mod maintenance {
 /// Other Android services that the manager calls.
 #[cfg(feature = "full")]
 pub mod platform {
-    pub use crate::r15_qpr1::generated::android::{
+    pub use crate::r17_1::generated::android::{
         content::pm::{
             IPackageManagerNative::{
                 BnPackageManagerNative, BpPackageManagerNative, IPackageManagerNative,

@@ -20,3 +20,32 @@ crate::release::release! {
     guest {}
     secretkeeper {}
 }
+
+/// Between a manager and the one global service of a running Android system.
+#[cfg(feature = "full")]
+pub mod global {
+    pub use super::generated::android::system::virtualizationservice_internal::{
+        AtomVmBooted::AtomVmBooted,
+        AtomVmCreationRequested::AtomVmCreationRequested,
+        AtomVmExited::AtomVmExited,
+        IBoundDevice::{BnBoundDevice, BpBoundDevice, IBoundDevice},
+        IGlobalVmContext::{BnGlobalVmContext, BpGlobalVmContext, IGlobalVmContext},
+        IVfioHandler::{BnVfioHandler, BpVfioHandler, IVfioHandler, VfioDev::VfioDev},
+        IVirtualizationServiceInternal::{
+            BnVirtualizationServiceInternal, BpVirtualizationServiceInternal,
+            IVirtualizationServiceInternal,
+        },
+        IVmnic::{BnVmnic, BpVmnic, IVmnic},
+    };
+}
+
+/// The package manager of the platform.
+#[cfg(feature = "full")]
+pub mod package_manager {
+    pub use super::generated::android::content::pm::{
+        IPackageManagerNative::{
+            BnPackageManagerNative, BpPackageManagerNative, IPackageManagerNative,
+        },
+        StagedApexInfo::StagedApexInfo,
+    };
+}

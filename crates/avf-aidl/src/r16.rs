@@ -50,3 +50,21 @@ crate::release::release! {
         PublicKey::PublicKey,
     }
 }
+
+/// Between a manager and the one global service of a running Android system.
+#[cfg(feature = "full")]
+pub mod global {
+    pub use super::generated::android::system::virtualizationservice_internal::{
+        AtomVmBooted::AtomVmBooted,
+        AtomVmCreationRequested::AtomVmCreationRequested,
+        AtomVmExited::AtomVmExited,
+        IBoundDevice::{BnBoundDevice, BpBoundDevice, IBoundDevice},
+        IGlobalVmContext::{BnGlobalVmContext, BpGlobalVmContext, IGlobalVmContext},
+        IVfioHandler::{BnVfioHandler, BpVfioHandler, IVfioHandler, VfioDev::VfioDev},
+        IVirtualizationServiceInternal::{
+            BnVirtualizationServiceInternal, BpVirtualizationServiceInternal,
+            IVirtualizationServiceInternal,
+        },
+        IVmnic::{BnVmnic, BpVmnic, IVmnic},
+    };
+}

@@ -55,3 +55,22 @@ crate::release::release! {
         PublicKey::PublicKey,
     }
 }
+
+/// Between a manager and the one global service of a running Android system. The one form that is
+/// known after that of Android 16; `IGlobalVmContext` is of the forms before it.
+#[cfg(feature = "full")]
+pub mod global {
+    pub use super::generated::android::system::virtualizationservice_internal::{
+        AtomVmBooted::AtomVmBooted,
+        AtomVmCreationRequested::AtomVmCreationRequested,
+        AtomVmExited::AtomVmExited,
+        IBoundDevice::{BnBoundDevice, BpBoundDevice, IBoundDevice},
+        IGlobalVmContext::{BnGlobalVmContext, BpGlobalVmContext, IGlobalVmContext},
+        IVfioHandler::{BnVfioHandler, BpVfioHandler, IVfioHandler, VfioDev::VfioDev},
+        IVirtualizationServiceInternal::{
+            BnVirtualizationServiceInternal, BpVirtualizationServiceInternal,
+            IVirtualizationServiceInternal, VmContext::VmContext,
+        },
+        IVmnic::{BnVmnic, BpVmnic, IVmnic},
+    };
+}

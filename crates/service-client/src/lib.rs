@@ -1,18 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Finds the global virtualization service, on kernel binder or on its Unix socket.
+//! Finds the global virtualization service, on kernel binder or on its Unix socket, and speaks each form of
+//! its interface ([`wire`]).
 #![forbid(unsafe_code)]
 
 mod kernel;
+pub mod wire;
 
-use avf_aidl::global::IVirtualizationServiceInternal;
+use avf_aidl::global::BpVirtualizationServiceInternal;
+use host::Host;
 use rsbinder::rpc::RpcSession;
-use rsbinder::{FromIBinder, StatusCode, Strong};
+use rsbinder::{Proxy, SIBinder, StatusCode};
 use std::fmt;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use vm_directory::socket;
+use wire::{Internal, Wire};
 
 pub use kernel::{Kernel, device};
 
@@ -59,7 +63,7 @@ pub enum Error {
         source: avf_rpc::Error,
     },
     /// Something else answers.
-    #[error("{place} is not an IVirtualizationServiceInternal of this revision")]
+    #[error("{place} is not an IVirtualizationServiceInternal")]
     WrongInterface {
         /// Where.
         place: String,
@@ -81,7 +85,8 @@ pub enum Way {
 /// service has given out is released with the connection, including the CIDs of contexts.
 #[derive(Clone)]
 pub struct Service {
-    binder: Strong<dyn IVirtualizationServiceInternal>,
+    internal: Internal,
+    object: SIBinder,
     place: String,
     way: Way,
     _session: Option<Arc<Session>>,
@@ -96,10 +101,16 @@ impl fmt::Debug for Service {
 }
 
 impl Service {
-    /// The service.
+    /// The service, in the form of the release that is spoken.
     #[must_use]
-    pub fn binder(&self) -> Strong<dyn IVirtualizationServiceInternal> {
-        self.binder.clone()
+    pub fn internal(&self) -> &Internal {
+        &self.internal
+    }
+
+    /// The service's object.
+    #[must_use]
+    pub fn object(&self) -> SIBinder {
+        self.object.clone()
     }
 
     /// Where it is, for messages.
@@ -125,7 +136,7 @@ impl Drop for Session {
 }
 
 /// Finds the service of the machine whose files are below `root`: `/`, but in tests. None if there is
-/// none; what was tried is in the log (level debug).
+/// none; what was tried is in the log (level debug). It is spoken to as the platform's release has it.
 ///
 /// # Errors
 /// If there is one that cannot be used.
@@ -138,20 +149,33 @@ pub fn connect(root: &Path) -> Result<Option<Service>, Error> {
 /// # Errors
 /// If there is one that cannot be used.
 pub fn connect_by(root: &Path, ways: &[Way]) -> Result<Option<Service>, Error> {
+    connect_as(root, ways, Wire::of_host(&Host::at(root)))
+}
+
+/// As [`connect_by`], in the form of this release.
+///
+/// # Errors
+/// If there is one that cannot be used.
+pub fn connect_as(root: &Path, ways: &[Way], wire: Wire) -> Result<Option<Service>, Error> {
     for way in ways {
         let found = match way {
-            Way::KernelBinder => over_kernel_binder(root)?,
-            Way::Socket => over_socket(root)?,
+            Way::KernelBinder => over_kernel_binder(root, wire)?,
+            Way::Socket => over_socket(root, wire)?,
         };
         if let Some(service) = found {
-            log::debug!("global service: {}", service.place);
+            log::debug!(
+                "global service: {}, as in {}",
+                service.place,
+                wire.release.title()
+            );
+            service.internal.introduce();
             return Ok(Some(service));
         }
     }
     Ok(None)
 }
 
-fn over_kernel_binder(root: &Path) -> Result<Option<Service>, Error> {
+fn over_kernel_binder(root: &Path, wire: Wire) -> Result<Option<Service>, Error> {
     let kernel = match Kernel::open(root) {
         Ok(kernel) => kernel,
         Err(why) => {
@@ -171,18 +195,10 @@ fn over_kernel_binder(root: &Path) -> Result<Option<Service>, Error> {
             return Ok(None);
         }
     };
-    match <dyn IVirtualizationServiceInternal>::try_from(binder) {
-        Ok(binder) => Ok(Some(Service {
-            binder,
-            place,
-            way: Way::KernelBinder,
-            _session: None,
-        })),
-        Err(source) => Err(Error::WrongInterface { place, source }),
-    }
+    service(binder, place, Way::KernelBinder, wire, None).map(Some)
 }
 
-fn over_socket(root: &Path) -> Result<Option<Service>, Error> {
+fn over_socket(root: &Path, wire: Wire) -> Result<Option<Service>, Error> {
     let path = root.join(SOCKET);
     // All connections of a session are made at once, so the address need not last longer.
     let connected = socket::with_address(&path, |address| {
@@ -211,14 +227,30 @@ fn over_socket(root: &Path) -> Result<Option<Service>, Error> {
         Err(source) => return Err(Error::Session { path, source }),
     };
     let place = path.display().to_string();
-    let root = session.0.get_root();
-    match root.and_then(<dyn IVirtualizationServiceInternal>::try_from) {
-        Ok(binder) => Ok(Some(Service {
-            binder,
-            place,
-            way: Way::Socket,
-            _session: Some(Arc::new(session)),
-        })),
-        Err(source) => Err(Error::WrongInterface { place, source }),
+    let root = match session.0.get_root() {
+        Ok(root) => root,
+        Err(source) => return Err(Error::WrongInterface { place, source }),
+    };
+    service(root, place, Way::Socket, wire, Some(session)).map(Some)
+}
+
+fn service(
+    object: SIBinder,
+    place: String,
+    way: Way,
+    wire: Wire,
+    session: Option<Session>,
+) -> Result<Service, Error> {
+    // It gives an object of a session its descriptor, and checks that of others.
+    if BpVirtualizationServiceInternal::from_binder(object.clone()).is_none() {
+        let source = StatusCode::BadType;
+        return Err(Error::WrongInterface { place, source });
     }
+    Ok(Service {
+        internal: Internal::new(object.clone(), wire),
+        object,
+        place,
+        way,
+        _session: session.map(Arc::new),
+    })
 }

@@ -3,6 +3,7 @@
 
 use host::ROOT_VARIABLE;
 use host::logger::LEVEL_VARIABLE;
+use service_client::wire::{Release, WIRE_VARIABLE, built};
 use std::ffi::OsString;
 use virtualizationservice::{AtomIds, BinderChoice, DEFAULT_GROUP, Options};
 
@@ -38,11 +39,14 @@ or killed, and it knows them again when it is back.
                        Secretkeeper; where that is declared they are noted anyway
   --statsd-atoms booted=N,exited=N  the numbers of the atoms VmBooted and VmExited in this release of
                        Android; without them these go to the log only
+  --wire RELEASE       what managers speak whose calls do not show it (default: {WIRE_VARIABLE}, or
+                       the platform's release, or 15-qpr1): {releases}
   -h, --help           this text
   -V, --version        the version
 
 Environment:
   {LEVEL_VARIABLE}    error, warn, info (default), debug or trace: what is logged to standard error
+  {WIRE_VARIABLE}   as --wire
   {ROOT_VARIABLE}   a directory that stands for / in the paths of configuration and state
 
 Files (on Android below /data/misc/virtualizationservice):
@@ -53,6 +57,7 @@ Files (on Android below /data/misc/virtualizationservice):
 
 To see it work:  vm list",
         version = env!("CARGO_PKG_VERSION"),
+        releases = built().map(Release::name).collect::<Vec<_>>().join(", "),
     )
 }
 
@@ -81,6 +86,10 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command,
             Long("group") => options.group = Some(parser.value()?.string()?),
             Long("record-instance-ids") => options.record_instance_ids = true,
             Long("statsd-atoms") => options.atom_ids = atom_ids(&parser.value()?.string()?)?,
+            Long("wire") => {
+                let release = parser.value()?.string()?.parse::<Release>();
+                options.wire = Some(release.map_err(|e| format!("--wire: {e}"))?);
+            }
             other => return Err(other.unexpected()),
         }
     }
@@ -122,13 +131,15 @@ mod tests {
         assert_eq!(read("--group x -h").unwrap(), Command::Help);
         assert_eq!(read("-V").unwrap(), Command::Version);
         let Command::Serve(options) =
-            read("--binder /dev/b --group g --statsd-atoms exited=7,booted=6").unwrap()
+            read("--binder /dev/b --group g --statsd-atoms exited=7,booted=6 --wire 16-qpr")
+                .unwrap()
         else {
             panic!("not to be served");
         };
         assert_eq!(options.binder, BinderChoice::Device("/dev/b".into()));
         assert_eq!(options.group.as_deref(), Some("g"));
         assert_eq!(options.atom_ids.booted.map(u32::from), Some(6));
+        assert_eq!(options.wire, Some(Release::V16Qpr));
         assert_eq!(options.atom_ids.exited.map(u32::from), Some(7));
     }
 
@@ -142,6 +153,7 @@ mod tests {
             ("--statsd-atoms booted", "booted=N"),
             ("--statsd-atoms booted=0", "from 1"),
             ("--statsd-atoms died=1", "`died=1`"),
+            ("--wire 14", "\"14\" is not a release"),
         ] {
             let error = read(line).unwrap_err();
             assert!(error.contains(part), "{line}: {error}");

@@ -8,12 +8,16 @@
 //! | `instances` | ids of VM instances and whose they are |
 //! | `tap`, `vfio`, `dtbo` | network interfaces and devices of the host for VMs |
 //! | `display`, `atoms`, `hal` | what shows displays, what is counted, the device's own services |
-//! | `service`, `maintenance` | the binder objects |
+//! | `registrations` | VMs of managers whose contexts are numbers |
+//! | `dispatch`, `callers` | the binder object for managers: calls of every release, and which one each caller speaks |
+//! | `service`, `maintenance` | what managers and the system server call |
 //! | `serve`, `single` | from start to signal; one on a machine |
 
 mod atoms;
+mod callers;
 mod cids;
 mod contexts;
+mod dispatch;
 mod display;
 mod dtbo;
 mod hal;
@@ -21,6 +25,7 @@ mod instances;
 mod last_cid;
 mod maintenance;
 mod paths;
+mod registrations;
 mod serve;
 mod service;
 mod single;

@@ -4,6 +4,7 @@
 use crate::atoms::{AtomIds, Atoms};
 use crate::cids::{Cids, OnThisMachine};
 use crate::contexts::Contexts;
+use crate::dispatch::Dispatch;
 use crate::display::Display;
 use crate::hal::{SecretStore, has_remote_provisioning};
 use crate::instances::{Database, Instances};
@@ -14,7 +15,6 @@ use crate::service::Service;
 use crate::single::Single;
 use crate::vfio::{self, Vfio};
 use anyhow::{Context, Result, bail};
-use avf_aidl::global::{BnVirtualizationServiceInternal, IVirtualizationServiceInternal};
 use avf_aidl::maintenance::{BnVirtualizationMaintenance, IVirtualizationMaintenance};
 use avf_rpc::server::{Policy as RpcPolicy, Server};
 use avf_rpc::unix::UnixServer;
@@ -22,7 +22,8 @@ use cid::CidLocks;
 use host::chain;
 use nix::sys::signal::{SigSet, Signal};
 use permissions::{Authority, Controller, Policy};
-use rsbinder::{SIBinder, Strong};
+use rsbinder::{Binder, Interface, SIBinder, Strong};
+use service_client::wire::{Release, WIRE_VARIABLE, Wire};
 use service_client::{Kernel, MAINTENANCE_NAME, SERVICE_NAME};
 use std::fs::{self, DirBuilder, Permissions};
 use std::io;
@@ -69,6 +70,9 @@ pub struct Options {
     pub record_instance_ids: bool,
     /// The numbers of atoms.
     pub atom_ids: AtomIds,
+    /// The release that managers speak who do not show it; none is that of the environment, or of the
+    /// platform.
+    pub wire: Option<Release>,
 }
 
 impl Default for Options {
@@ -79,6 +83,7 @@ impl Default for Options {
             group: None,
             record_instance_ids: false,
             atom_ids: AtomIds::default(),
+            wire: None,
         }
     }
 }
@@ -174,7 +179,7 @@ fn open_kernel(paths: &Paths, choice: &BinderChoice) -> Result<Option<Arc<Kernel
 /// Registers the objects; whether they are.
 fn register(kernel: &Kernel, objects: &Objects, choice: &BinderChoice) -> Result<bool> {
     for (name, binder) in [
-        (SERVICE_NAME, objects.service.as_binder()),
+        (SERVICE_NAME, objects.service.clone()),
         (MAINTENANCE_NAME, objects.maintenance.as_binder()),
     ] {
         if let Err(e) = kernel.register(name, binder) {
@@ -192,7 +197,7 @@ fn register(kernel: &Kernel, objects: &Objects, choice: &BinderChoice) -> Result
 
 /// The binder objects, and what they share.
 struct Objects {
-    service: Strong<dyn IVirtualizationServiceInternal>,
+    service: SIBinder,
     maintenance: Strong<dyn IVirtualizationMaintenance>,
     contexts: Arc<Contexts>,
     display: Arc<Display<SIBinder>>,
@@ -222,6 +227,14 @@ impl Objects {
         } else {
             Box::new(Policy::load(paths.root())?)
         };
+        let wire = match options.wire {
+            Some(release) => Wire::named(release),
+            None => Wire::of_environment(paths.host()).context(WIRE_VARIABLE)?,
+        };
+        log::debug!(
+            "callers who do not show their release speak as in {}",
+            wire.release.title()
+        );
         let secrets = SecretStore::declared(kernel);
         let database = if secrets.is_there() || options.record_instance_ids {
             let path = paths.database();
@@ -235,6 +248,8 @@ impl Objects {
             paths: paths.clone(),
             authority,
             contexts: Arc::clone(&contexts),
+            registrations: Arc::default(),
+            release: wire.is_named.then_some(wire.release),
             instances: Arc::clone(&instances),
             atoms: Atoms::new(paths, options.atom_ids),
             vfio: Vfio::new(paths.root(), vfio::Kernel),
@@ -246,7 +261,7 @@ impl Objects {
             has_system_user: paths.host().is_android(),
         };
         Ok(Self {
-            service: BnVirtualizationServiceInternal::new_binder(service),
+            service: Binder::new(Dispatch::new(service, wire)).as_binder(),
             maintenance: BnVirtualizationMaintenance::new_binder(maintenance),
             contexts,
             display,
@@ -277,7 +292,7 @@ impl Sockets {
         let (service, service_file) = listen(&paths.socket(), group)?;
         let (maintenance, maintenance_file) = listen(&paths.maintenance_socket(), None)?;
         let servers = [
-            serve_on(service, objects.service.as_binder())?,
+            serve_on(service, objects.service.clone())?,
             serve_on(maintenance, objects.maintenance.as_binder())?,
         ];
         log::info!("serving on {}", paths.socket().display());

@@ -1,26 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
-//! `IVirtualizationServiceInternal`: what the managers call.
+//! What the managers call, in the newest release's types; `dispatch` has the calls themselves.
 
 use crate::atoms::Atoms;
 use crate::contexts::{Context, Contexts, Error as ContextError};
 use crate::display::{Display, Error as DisplayError};
 use crate::instances::{Error as InstanceError, Instances};
 use crate::paths::Paths;
+use crate::registrations::{Error as RegistrationError, Registrations};
 use crate::status::{exception, failure, illegal_argument, unsupported};
 use crate::vfio::{Bound, Error as VfioError, Vfio};
 use crate::{cids, dtbo, tap};
+use avf_aidl::common::{Atom, Certificate};
 use avf_aidl::global::{
     AtomVmBooted, AtomVmCreationRequested, AtomVmExited, BnBoundDevice, BnGlobalVmContext,
-    IBoundDevice, IGlobalVmContext, IVirtualizationServiceInternal,
+    IBoundDevice, IGlobalVmContext, VmContext as PlainContext,
 };
-use avf_aidl::r15_qpr1::common::Certificate;
-use avf_aidl::r15_qpr1::service::{AssignableDevice, VirtualMachineDebugInfo};
-use host::chain;
+use avf_aidl::service::{AssignableDevice, VirtualMachineDebugInfo};
+use host::{chain, printable};
 use permissions::{Authority, Caller, Permission};
 use rsbinder::{
     BinderResult, ExceptionCode, Interface, ParcelFileDescriptor, SIBinder, Status, Strong,
 };
 use rustix::process::{Pid, PidfdFlags, Resource, Rlimit, pidfd_open, prlimit};
+use service_client::wire::Release;
 use std::io::Write;
 use std::sync::Arc;
 
@@ -35,11 +37,14 @@ pub(crate) fn caller() -> Caller {
     }
 }
 
-/// The binder object.
+/// The service behind the binder object.
 pub(crate) struct Service {
     pub(crate) paths: Paths,
     pub(crate) authority: Box<dyn Authority>,
     pub(crate) contexts: Arc<Contexts>,
+    pub(crate) registrations: Arc<Registrations>,
+    /// The release of the callers' VMs, if it was named.
+    pub(crate) release: Option<Release>,
     pub(crate) instances: Arc<Instances>,
     pub(crate) atoms: Atoms,
     pub(crate) vfio: Arc<Vfio>,
@@ -116,8 +121,9 @@ impl Interface for Service {
     }
 }
 
-impl IVirtualizationServiceInternal for Service {
-    fn removeMemlockRlimit(&self) -> BinderResult<()> {
+/// The methods of the interface.
+impl Service {
+    pub(crate) fn remove_memlock_rlimit(&self) -> BinderResult<()> {
         let caller = self.authorize(&[Permission::Manage])?;
         lift_memory_lock_limit(caller).map_err(|e| {
             let text = format!("lift the limit on locked memory of process {}", caller.pid);
@@ -125,79 +131,165 @@ impl IVirtualizationServiceInternal for Service {
         })
     }
 
-    fn allocateGlobalVmContext(&self, pid: i32) -> BinderResult<Strong<dyn IGlobalVmContext>> {
+    pub(crate) fn allocate_context(
+        &self,
+        name: &str,
+        pid: i32,
+    ) -> BinderResult<Strong<dyn IGlobalVmContext>> {
         let caller = self.authorize(&[Permission::Manage])?;
         if pid <= 0 {
             return Err(illegal_argument(&format!(
                 "requesterDebugPid {pid} is not a process"
             )));
         }
+        let context = self.allocate("allocateGlobalVmContext", caller, pid, name)?;
+        Ok(BnGlobalVmContext::new_binder(VmContext { context }))
+    }
+
+    pub(crate) fn allocate_vm_context(&self) -> BinderResult<PlainContext> {
+        let caller = self.authorize(&[Permission::Manage])?;
+        let context = self.allocate("allocateVmContext", caller, caller.pid, "")?;
+        let plain = PlainContext {
+            cid: context.cid().cast_signed(),
+            tempDir: context.directory().to_string_lossy().into_owned(),
+        };
+        self.registrations.keep(context, caller);
+        Ok(plain)
+    }
+
+    fn allocate(
+        &self,
+        method: &str,
+        caller: Caller,
+        pid: i32,
+        name: &str,
+    ) -> BinderResult<Context> {
+        self.registrations.look_at_processes();
         let context = self
             .contexts
-            .allocate(caller.uid, pid)
+            .allocate(caller.uid, pid, name)
             .map_err(|e| match e {
                 ContextError::Cid(cids::Error::NoneFree) | ContextError::TooMany { .. } => {
-                    log::error!("allocateGlobalVmContext: {e}");
+                    log::error!("{method}: {e}");
                     exception(ExceptionCode::IllegalState, &e.to_string())
                 }
-                e => failure("allocateGlobalVmContext", &e),
+                e => failure(method, &e),
             })?;
         log::debug!(
             "CID {} for process {pid} of user {}",
             context.cid(),
             caller.uid
         );
-        Ok(BnGlobalVmContext::new_binder(VmContext { context }))
+        Ok(context)
     }
 
-    fn atomVmBooted(&self, atom: &AtomVmBooted) -> BinderResult<()> {
+    pub(crate) fn register_virtual_machine(&self, cid: i32, vm: SIBinder) -> BinderResult<()> {
+        let caller = self.authorize(&[Permission::Manage])?;
+        self.registrations
+            .register(&self.contexts, cid, vm, caller)
+            .map_err(|e| match e {
+                RegistrationError::NotTheirs { .. } => {
+                    exception(ExceptionCode::Security, &e.to_string())
+                }
+                RegistrationError::Gone { .. } => {
+                    exception(ExceptionCode::IllegalState, &e.to_string())
+                }
+            })
+    }
+
+    pub(crate) fn unregister_virtual_machine(&self, cid: i32) -> BinderResult<()> {
+        let caller = self.authorize(&[Permission::Manage])?;
+        if self.registrations.unregister(cid, caller) {
+            return Ok(());
+        }
+        let text = format!(
+            "cannot unregister the VM with the CID {cid}: it is not of user {}",
+            caller.uid
+        );
+        Err(exception(ExceptionCode::Security, &text))
+    }
+
+    pub(crate) fn atom_vm_booted(&self, atom: &AtomVmBooted) -> BinderResult<()> {
         self.authorize_atom(atom.uid)?;
         self.atoms.booted(atom);
         Ok(())
     }
 
-    fn atomVmCreationRequested(&self, atom: &AtomVmCreationRequested) -> BinderResult<()> {
+    pub(crate) fn atom_vm_creation_requested(
+        &self,
+        atom: &AtomVmCreationRequested,
+    ) -> BinderResult<()> {
         self.authorize_atom(atom.uid)?;
         self.atoms.creation_requested(atom);
         Ok(())
     }
 
-    fn atomVmExited(&self, atom: &AtomVmExited) -> BinderResult<()> {
+    pub(crate) fn atom_vm_exited(&self, atom: &AtomVmExited) -> BinderResult<()> {
         self.authorize_atom(atom.uid)?;
         self.atoms.exited(atom);
         Ok(())
     }
 
-    fn debugListVms(&self) -> BinderResult<Vec<VirtualMachineDebugInfo>> {
+    pub(crate) fn forward_atom(&self, atom: &Atom, uid: i32, name: &str) -> BinderResult<()> {
+        self.authorize_atom(uid)?;
+        self.atoms.forwarded(atom, uid, name);
+        Ok(())
+    }
+
+    pub(crate) fn debug_list_vms(&self) -> BinderResult<Vec<VirtualMachineDebugInfo>> {
         self.authorize(&[Permission::Dump])?;
+        self.registrations.look_at_processes();
+        let mut told = self.registrations.ask(self.release);
         let vms = self.contexts.list().into_iter();
         Ok(vms
-            .map(|vm| VirtualMachineDebugInfo {
-                cid: vm.cid.cast_signed(),
-                temporaryDirectory: vm.directory.to_string_lossy().into_owned(),
-                requesterUid: vm.uid.cast_signed(),
-                requesterPid: vm.pid,
-                hostConsoleName: vm.console,
+            .map(|vm| {
+                let noted = VirtualMachineDebugInfo {
+                    name: vm.name,
+                    cid: vm.cid.cast_signed(),
+                    temporaryDirectory: vm.directory.to_string_lossy().into_owned(),
+                    requesterUid: vm.uid.cast_signed(),
+                    requesterPid: vm.pid,
+                    hostConsoleName: vm.console,
+                    instanceId: [0; 64],
+                };
+                match told.remove(&vm.cid) {
+                    // What the kernel vouches for is not taken from the manager.
+                    Some(told) => VirtualMachineDebugInfo {
+                        name: printable(&told.name).into_owned(),
+                        requesterPid: told.requesterPid,
+                        hostConsoleName: told
+                            .hostConsoleName
+                            .map(|console| printable(&console).into_owned()),
+                        instanceId: told.instanceId,
+                        ..noted
+                    },
+                    None => noted,
+                }
             })
             .collect())
     }
 
-    fn requestAttestation(&self, _: &[u8], _: i32, _: bool) -> BinderResult<Vec<Certificate>> {
+    pub(crate) fn request_attestation(
+        &self,
+        _: &[u8],
+        _: i32,
+        _: bool,
+    ) -> BinderResult<Vec<Certificate>> {
         self.authorize(&[Permission::Manage])?;
         Err(self.no_attestation())
     }
 
-    fn enableTestAttestation(&self) -> BinderResult<()> {
+    pub(crate) fn enable_test_attestation(&self) -> BinderResult<()> {
         self.authorize(&[Permission::Manage])?;
         Err(self.no_attestation())
     }
 
-    fn isRemoteAttestationSupported(&self) -> BinderResult<bool> {
+    pub(crate) fn is_remote_attestation_supported(&self) -> BinderResult<bool> {
         self.authorize(&[Permission::Manage])?;
         Ok(false)
     }
 
-    fn getAssignableDevices(&self) -> BinderResult<Vec<AssignableDevice>> {
+    pub(crate) fn assignable_devices(&self) -> BinderResult<Vec<AssignableDevice>> {
         self.authorize(&[Permission::Custom])?;
         let devices = self
             .vfio
@@ -206,13 +298,13 @@ impl IVirtualizationServiceInternal for Service {
         Ok(devices
             .into_iter()
             .map(|device| AssignableDevice {
-                node: device.sysfs_path,
-                dtbo_label: device.dtbo_label,
+                sysfsPath: device.sysfs_path,
+                dtboLabel: device.dtbo_label,
             })
             .collect())
     }
 
-    fn bindDevicesToVfioDriver(
+    pub(crate) fn bind_devices(
         &self,
         devices: &[String],
     ) -> BinderResult<Vec<Strong<dyn IBoundDevice>>> {
@@ -228,7 +320,7 @@ impl IVirtualizationServiceInternal for Service {
             .collect())
     }
 
-    fn getDtboFile(&self) -> BinderResult<ParcelFileDescriptor> {
+    pub(crate) fn dtbo_file(&self) -> BinderResult<ParcelFileDescriptor> {
         self.authorize(&[Permission::Custom])?;
         match dtbo::overlay(&self.paths) {
             Ok(file) => Ok(ParcelFileDescriptor::new(file)),
@@ -237,41 +329,50 @@ impl IVirtualizationServiceInternal for Service {
         }
     }
 
-    fn allocateInstanceId(&self) -> BinderResult<[u8; 64]> {
+    pub(crate) fn allocate_instance_id(&self) -> BinderResult<[u8; 64]> {
         let caller = self.authorize(&[Permission::Manage])?;
         self.instances
             .allocate(caller.uid)
             .map_err(|e| failure("allocateInstanceId", &e))
     }
 
-    fn removeVmInstance(&self, id: &[u8; 64]) -> BinderResult<()> {
+    pub(crate) fn remove_vm_instance(&self, id: &[u8; 64]) -> BinderResult<()> {
         let caller = self.authorize(&[Permission::Manage])?;
         self.instances
             .remove(id, caller.uid)
             .map_err(|e| failure("removeVmInstance", &e))
     }
 
-    fn claimVmInstance(&self, id: &[u8; 64]) -> BinderResult<()> {
+    pub(crate) fn claim_vm_instance(&self, id: &[u8; 64]) -> BinderResult<()> {
+        self.claim("claimVmInstance", id)
+    }
+
+    fn claim(&self, method: &str, id: &[u8; 64]) -> BinderResult<()> {
         let caller = self.authorize(&[Permission::Manage])?;
         self.instances.claim(id, caller.uid).map_err(|e| match e {
             InstanceError::Foreign => exception(ExceptionCode::Security, &e.to_string()),
-            e => failure("claimVmInstance", &e),
+            e => failure(method, &e),
         })
     }
 
-    fn setDisplayService(&self, service: &SIBinder) -> BinderResult<()> {
+    /// Records the caller as owner of an entry in Secretkeeper, as of an instance id.
+    pub(crate) fn claim_secretkeeper_entry(&self, id: &[u8; 64]) -> BinderResult<()> {
+        self.claim("claimSecretkeeperEntry", id)
+    }
+
+    pub(crate) fn set_display_service(&self, service: SIBinder) -> BinderResult<()> {
         self.authorize_display()?;
-        self.display.set(Some(service.clone()));
+        self.display.set(Some(service));
         Ok(())
     }
 
-    fn clearDisplayService(&self) -> BinderResult<()> {
+    pub(crate) fn clear_display_service(&self) -> BinderResult<()> {
         self.authorize_display()?;
         self.display.set(None);
         Ok(())
     }
 
-    fn waitDisplayService(&self) -> BinderResult<SIBinder> {
+    pub(crate) fn wait_display_service(&self) -> BinderResult<SIBinder> {
         let caller = self.authorize_display()?;
         self.display.wait(caller.pid).map_err(|e| match e {
             DisplayError::Io(_) => failure("waitDisplayService", &e),
@@ -279,14 +380,14 @@ impl IVirtualizationServiceInternal for Service {
         })
     }
 
-    fn createTapInterface(&self, suffix: &str) -> BinderResult<ParcelFileDescriptor> {
+    pub(crate) fn create_tap_interface(&self, suffix: &str) -> BinderResult<ParcelFileDescriptor> {
         self.authorize(&[Permission::Internet, Permission::Custom])?;
         tap::create(self.paths.root(), suffix)
             .map(ParcelFileDescriptor::new)
             .map_err(|e| tap_status("createTapInterface", &e))
     }
 
-    fn deleteTapInterface(&self, tap: &ParcelFileDescriptor) -> BinderResult<()> {
+    pub(crate) fn delete_tap_interface(&self, tap: &ParcelFileDescriptor) -> BinderResult<()> {
         self.authorize(&[Permission::Internet, Permission::Custom])?;
         tap::delete(tap).map_err(|e| tap_status("deleteTapInterface", &e))
     }

@@ -13,7 +13,7 @@
 
 mod harness;
 
-use harness::{Daemon, listed, until};
+use harness::{Daemon, OfAndroid15 as _, listed, until};
 use rustix::fs::{FlockOperation, flock};
 use service_client::{Kernel, SERVICE_NAME, Service, Way, connect_by, device};
 use std::fs::File;

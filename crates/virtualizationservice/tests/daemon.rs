@@ -11,9 +11,9 @@
 
 mod harness;
 
-use avf_aidl::global::AtomVmBooted;
+use avf_aidl::r15_qpr1::global::AtomVmBooted;
 use cid::CidLocks;
-use harness::{CLIENT, Client, Daemon, command, listed, new_root, until};
+use harness::{CLIENT, Client, Daemon, OfAndroid15 as _, command, listed, new_root, until};
 use rsbinder::{BinderResult, ParcelFileDescriptor};
 use rustix::fs::{FlockOperation, flock};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};

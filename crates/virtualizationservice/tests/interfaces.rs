@@ -12,12 +12,12 @@
 
 mod harness;
 
-use avf_aidl::global::{AtomVmBooted, AtomVmCreationRequested, AtomVmExited};
 use avf_aidl::maintenance::{
     BnVirtualizationReconciliationCallback, IVirtualizationMaintenance,
     IVirtualizationReconciliationCallback,
 };
-use harness::{Daemon, listed, new_root, until};
+use avf_aidl::r15_qpr1::global::{AtomVmBooted, AtomVmCreationRequested, AtomVmExited};
+use harness::{Daemon, OfAndroid15 as _, listed, new_root, until};
 use rsbinder::{BinderResult, ExceptionCode, FromIBinder, Interface, ParcelFileDescriptor};
 use service_client::{MAINTENANCE_SOCKET, SOCKET};
 use std::fs::{self, File};

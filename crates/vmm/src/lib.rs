@@ -153,9 +153,6 @@ pub trait Control: Send + Sync {
     /// If there is no balloon, or the VMM refuses, has ended, or does not answer.
     fn balloon(&self) -> Result<u64, Error>;
 
-    /// Whether the guest has a balloon.
-    fn has_balloon(&self) -> bool;
-
     /// Asks the guest to grow or shrink the balloon to `bytes`. The guest does so in its own time.
     ///
     /// # Errors

@@ -2,7 +2,6 @@
 //! Telling the global service what becomes of VMs, for statistics; without it, the log.
 
 use super::global::{Global, Internal, Repeat};
-use super::older;
 use super::reporter::Reporter;
 use crate::reports::{Creation, End, Reports};
 use avf_aidl::global::{AtomVmBooted, AtomVmCreationRequested, AtomVmExited};
@@ -75,7 +74,9 @@ impl Reports for Atoms {
             atom.numCpus,
             atom.memoryMib
         );
-        self.tell(line, move |service| service.atomVmCreationRequested(&atom));
+        self.tell(line, move |service| {
+            service.atom_vm_creation_requested(&atom)
+        });
     }
 
     fn booted(&self, name: &str, elapsed: Duration) {
@@ -88,14 +89,14 @@ impl Reports for Atoms {
             "atom=vm_booted uid={} name={name:?} elapsed_ms={}",
             atom.uid, atom.elapsedTimeMillis
         );
-        self.tell(line, move |service| service.atomVmBooted(&atom));
+        self.tell(line, move |service| service.atom_vm_booted(&atom));
     }
 
     fn exited(&self, end: &End<'_>) {
         let atom = AtomVmExited {
             uid: self.uid.cast_signed(),
             vmIdentifier: end.name.to_owned(),
-            deathReason: older::death_reason(end.reason),
+            deathReason: end.reason,
             exitSignal: end.signal,
             elapsedTimeMillis: millis(end.elapsed),
             guestTimeMillis: millis(end.guest_time),
@@ -115,7 +116,7 @@ impl Reports for Atoms {
             atom.guestTimeMillis,
             atom.rssCrosvmKb
         );
-        self.tell(line, move |service| service.atomVmExited(&atom));
+        self.tell(line, move |service| service.atom_vm_exited(&atom));
     }
 }
 

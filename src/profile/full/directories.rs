@@ -40,6 +40,7 @@ fn running(path: &Path) -> Option<VirtualMachineDebugInfo> {
     let note = Note::read(&directory).ok()?;
     note.has_live_manager()?.then_some(())?;
     Some(VirtualMachineDebugInfo {
+        name: note.name,
         cid: cid.cast_signed(),
         requesterUid: directory.owner().ok()?.cast_signed(),
         requesterPid: note.client.unwrap_or_default(),

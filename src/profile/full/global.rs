@@ -4,14 +4,13 @@
 use super::no_global_service;
 use crate::error::Error;
 use crate::status::{failure, unsupported};
-use avf_aidl::global::IVirtualizationServiceInternal;
-use rsbinder::{BinderResult, Status, StatusCode, Strong};
+use rsbinder::{BinderResult, Status, StatusCode};
 use service_client::Service;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError};
 
 /// The global service's object.
-pub(super) type Internal = Strong<dyn IVirtualizationServiceInternal>;
+pub(super) use service_client::wire::Internal;
 
 /// The global service: looked for when it is first needed, and again if it went away.
 #[derive(Debug)]
@@ -43,7 +42,7 @@ impl Global {
         let Some(found) = self.find()? else {
             return Ok(None);
         };
-        lift_memory_lock_limit(&found.binder());
+        lift_memory_lock_limit(found.internal());
         let found = Arc::new(found);
         // The first one that was found stays, since VMs may have something of it.
         let known = Arc::clone(self.service().get_or_insert_with(|| Arc::clone(&found)));
@@ -88,7 +87,7 @@ impl Global {
             let Some(service) = self.get().map_err(|e| failure(&e))? else {
                 return Ok(None);
             };
-            match call(&service.binder()) {
+            match call(service.internal()) {
                 Ok(value) => return Ok(Some(value)),
                 Err(status) if repeat.suits(&status) && !retried => {
                     self.forget(&service);
@@ -132,7 +131,7 @@ impl Repeat {
 
 /// Only VMs that lock memory need it, so a refusal is no warning.
 fn lift_memory_lock_limit(service: &Internal) {
-    if let Err(e) = service.removeMemlockRlimit() {
+    if let Err(e) = service.remove_memlock_rlimit() {
         log::info!(
             "cannot raise the limit on locked memory: {e}; a VMM that locks its guest's memory needs the \
              global service to have the capability CAP_SYS_RESOURCE"

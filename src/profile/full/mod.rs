@@ -4,13 +4,14 @@
 
 mod atoms;
 mod cids;
+mod context;
 mod directories;
 mod global;
-mod older;
 mod provider;
 mod reporter;
 mod resources;
 mod selection;
+mod staged;
 mod vendor_image;
 
 pub use provider::Full;

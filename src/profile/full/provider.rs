@@ -3,9 +3,9 @@
 
 use super::atoms::Atoms;
 use super::cids::{Cids, is_taken, no_cid};
+use super::context::GlobalContext;
 use super::directories;
 use super::global::{Global, Internal, Repeat};
-use super::older;
 use super::reporter::Reporter;
 use super::resources::Resources;
 use super::selection::Selection;
@@ -82,17 +82,18 @@ impl Full {
         for _ in 0..TRIES {
             let refused = |e| Error::refused("the global service gives no CID", e);
             let pid = self.client.pid();
-            let Some(context) = self
+            let Some((service, allocated)) = self
                 .global
                 .try_call(Repeat::IfUnsent, |service: &Internal| {
-                    service.allocateGlobalVmContext(pid)
+                    Ok((service.clone(), service.allocate(name, pid)?))
                 })
                 .map_err(refused)?
             else {
                 return Ok(None);
             };
-            let cid = context.getCid().map_err(refused)?;
-            let path = context.getTemporaryDirectory().map_err(refused)?;
+            let reporter = Arc::clone(&self.reporter);
+            let context = GlobalContext::new(service, allocated, reporter).map_err(refused)?;
+            let (cid, path) = (context.cid(), context.directory().to_owned());
             let cid = u32::try_from(cid)
                 .ok()
                 .filter(|cid| CIDS.contains(cid))
@@ -109,6 +110,7 @@ impl Full {
             let directory = VmDirectory::adopt(Path::new(&path), cid, name, pid)?;
             match vhost::reserve(cid) {
                 Ok(vsock) => {
+                    context.register(name, &self.client).map_err(refused)?;
                     return Ok(Some((
                         Resources::new(lock, Some(context)),
                         directory,
@@ -217,7 +219,7 @@ impl Profile for Full {
         self.check_instances("allocateInstanceId")?;
         if let Some(id) = self
             .global
-            .try_call(Repeat::IfUnsent, |service| service.allocateInstanceId())?
+            .try_call(Repeat::IfUnsent, |service| service.allocate_instance_id())?
         {
             return Ok(id);
         }
@@ -230,7 +232,7 @@ impl Profile for Full {
         self.check_instances("removeVmInstance")?;
         self.global
             .call("removeVmInstance", Repeat::IfUnanswered, |service| {
-                service.removeVmInstance(id)
+                service.remove_vm_instance(id)
             })
     }
 
@@ -238,7 +240,7 @@ impl Profile for Full {
         self.check_instances("claimVmInstance")?;
         self.global
             .call("claimVmInstance", Repeat::IfUnanswered, |service| {
-                service.claimVmInstance(id)
+                service.claim_vm_instance(id)
             })
     }
 
@@ -251,12 +253,14 @@ impl Profile for Full {
     fn debug_list_vms(&self) -> BinderResult<Vec<VirtualMachineDebugInfo>> {
         let known = self
             .global
-            .try_call(Repeat::IfUnanswered, |service| service.debugListVms())?;
-        let known = known.unwrap_or_default().into_iter();
-        let mut all: Vec<_> = known.map(older::debug_info).collect();
+            .try_call(Repeat::IfUnanswered, |service| service.debug_list_vms())?;
+        let mut all = known.unwrap_or_default();
         for vm in directories::list(&self.host) {
-            if !all.iter().any(|other| other.cid == vm.cid) {
-                all.push(vm);
+            match all.iter_mut().find(|other| other.cid == vm.cid) {
+                // Services of Android 15 do not know names.
+                Some(known) if known.name.is_empty() => known.name = vm.name,
+                Some(_) => {}
+                None => all.push(vm),
             }
         }
         Ok(all)
@@ -273,9 +277,8 @@ impl Profile for Full {
         )?;
         self.global
             .call("getAssignableDevices", Repeat::IfUnanswered, |service| {
-                service.getAssignableDevices()
+                service.assignable_devices()
             })
-            .map(|devices| devices.into_iter().map(older::device).collect())
     }
 
     fn enable_test_attestation(&self) -> BinderResult<()> {
@@ -284,7 +287,7 @@ impl Profile for Full {
         check_attestation("enableTestAttestation")?;
         self.global
             .call("enableTestAttestation", Repeat::IfUnanswered, |service| {
-                service.enableTestAttestation()
+                service.enable_test_attestation()
             })
     }
 
@@ -294,7 +297,7 @@ impl Profile for Full {
             return Ok(false);
         }
         let answer = self.global.try_call(Repeat::IfUnanswered, |service| {
-            service.isRemoteAttestationSupported()
+            service.is_remote_attestation_supported()
         })?;
         Ok(answer.unwrap_or(false))
     }
@@ -304,9 +307,8 @@ impl Profile for Full {
         let uid = self.client.uid().cast_signed();
         self.global
             .call("requestAttestation", Repeat::IfUnanswered, |service| {
-                service.requestAttestation(csr, uid, test_mode)
+                service.request_attestation(csr, uid, test_mode)
             })
-            .map(|chain| chain.into_iter().map(older::certificate).collect())
     }
 }
 

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What a VM has beside its directory: its CID among all managers, and what the global service gave.
 
+use super::context::GlobalContext;
 use super::global::{Global, Internal, Repeat};
 use super::reporter::Reporter;
 use crate::error::Error;
 use crate::fd::duplicate;
 use crate::vm::Listing;
-use avf_aidl::global::{IBoundDevice, IGlobalVmContext};
+use avf_aidl::global::IBoundDevice;
 use avf_aidl::service::AssignableDeviceSelector;
 use cid::CidLock;
 use rsbinder::{ParcelFileDescriptor, Strong};
@@ -23,20 +24,11 @@ pub(super) struct Resources {
     tap: Option<Tap>,
     devices: Vec<Device>,
     lock: CidLock,
-    context: Option<Context>,
+    context: Option<Arc<GlobalContext>>,
 }
-
-/// The global service's object that reserves the CID while it is referenced.
-struct Context(Strong<dyn IGlobalVmContext>);
 
 /// A device that is given back to its driver when no one refers to it any more.
 struct Device(#[expect(dead_code, reason = "held, not used")] Strong<dyn IBoundDevice>);
-
-impl std::fmt::Debug for Context {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("IGlobalVmContext")
-    }
-}
 
 impl std::fmt::Debug for Device {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -45,11 +37,11 @@ impl std::fmt::Debug for Device {
 }
 
 impl Resources {
-    pub(super) fn new(lock: CidLock, context: Option<Strong<dyn IGlobalVmContext>>) -> Self {
+    pub(super) fn new(lock: CidLock, context: Option<GlobalContext>) -> Self {
         Self {
             tap: None,
             devices: Vec::new(),
-            context: context.map(Context),
+            context: context.map(Arc::new),
             lock,
         }
     }
@@ -63,7 +55,7 @@ impl Resources {
     pub(super) fn listing(&self, reporter: &Arc<Reporter>) -> Option<Arc<dyn Listing>> {
         let context = self.context.as_ref()?;
         Some(Arc::new(ConsoleListing {
-            context: context.0.clone(),
+            context: Arc::clone(context),
             reporter: Arc::clone(reporter),
         }))
     }
@@ -78,7 +70,7 @@ impl Resources {
         let suffix = self.cid().to_string();
         let tap = global
             .call("networkSupported", Repeat::IfUnsent, |service| {
-                service.createTapInterface(&suffix)
+                service.create_tap_interface(&suffix)
             })
             .map_err(|e| {
                 Error::refused(
@@ -112,12 +104,12 @@ impl Resources {
         };
         let bound = global
             .call("devices", Repeat::IfUnsent, |service| {
-                service.bindDevicesToVfioDriver(paths)
+                service.bind_devices(paths)
             })
             .map_err(refused)?;
         let dtbo = global
             .call("devices", Repeat::IfUnanswered, |service| {
-                service.getDtboFile()
+                service.dtbo_file()
             })
             .map_err(refused)?;
         let mut devices = Vec::new();
@@ -141,7 +133,7 @@ fn paths(global: &Global, selectors: &[AssignableDeviceSelector]) -> Result<Vec<
     let known = if selectors.iter().any(is_label) {
         global
             .call("devices", Repeat::IfUnanswered, |service| {
-                service.getAssignableDevices()
+                service.assignable_devices()
             })
             .map_err(|e| Error::refused("devices: the global service does not list them", e))?
     } else {
@@ -151,8 +143,8 @@ fn paths(global: &Global, selectors: &[AssignableDeviceSelector]) -> Result<Vec<
         AssignableDeviceSelector::ByPath(path) => Ok(path.clone()),
         AssignableDeviceSelector::ByLabel(label) => known
             .iter()
-            .find(|device| device.dtbo_label == *label)
-            .map(|device| device.node.clone())
+            .find(|device| device.dtboLabel == *label)
+            .map(|device| device.sysfsPath.clone())
             .ok_or_else(|| {
                 Error::invalid(format!(
                     "devices: no assignable device has the label {label:?}; \
@@ -182,7 +174,7 @@ impl Drop for Tap {
         let Some(fd) = self.fd.take() else { return };
         let global = Arc::clone(&self.global);
         self.reporter.send(move || {
-            let delete = |service: &Internal| service.deleteTapInterface(&fd);
+            let delete = |service: &Internal| service.delete_tap_interface(&fd);
             if let Err(e) = global.try_call(Repeat::IfUnanswered, delete) {
                 log::warn!("cannot take down a VM's network device: {e}");
             }
@@ -192,7 +184,7 @@ impl Drop for Tap {
 
 /// Has the global service list where a VM's console is, by a thread that a service that hangs may keep.
 struct ConsoleListing {
-    context: Strong<dyn IGlobalVmContext>,
+    context: Arc<GlobalContext>,
     reporter: Arc<Reporter>,
 }
 
@@ -207,7 +199,7 @@ impl Listing for ConsoleListing {
         let (context, name) = (self.context.clone(), path.to_owned());
         // Waited for: whoever sets the name may list the VMs next.
         let listed = self.reporter.send_and_wait(move || {
-            if let Err(e) = context.setHostConsoleName(&name) {
+            if let Err(e) = context.set_console(&name) {
                 log::warn!("the global service does not list the console {name}: {e}");
             }
         });

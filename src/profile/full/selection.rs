@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //! APEXes as they are active, or as they will be after the next boot.
 
-use super::vendor_image;
+use super::{staged, vendor_image};
 use crate::app_config::Platform;
 use crate::error::{Cause, Error};
-use avf_aidl::platform::IPackageManagerNative;
 use host::Host;
 use microdroid::PayloadConfig;
 use microdroid::apex::{ApexInfoList, CLASSPATH, Source, StagedApex};
-use rsbinder::FromIBinder;
 use service_client::Kernel;
+use service_client::wire::Wire;
 use std::fs::File;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -50,17 +49,18 @@ impl Selection {
             log::info!("prefer_staged: this host has no {PACKAGES}, so nothing is staged");
             return Ok(());
         };
-        let packages = <dyn IPackageManagerNative>::try_from(packages)
-            .map_err(|e| failed("speak with package_native", Box::new(e)))?;
-        for name in packages.getStagedApexModuleNames().map_err(ask)? {
-            let Some(info) = packages.getStagedApexInfo(&name).map_err(ask)? else {
-                continue;
-            };
+        // It is the platform's.
+        let release = Wire::of_host(&self.host).release;
+        for info in staged::ask(&packages, release).map_err(ask)? {
             let path = PathBuf::from(&info.diskImagePath);
             let time = std::fs::metadata(self.host.path(&info.diskImagePath))
                 .map_err(|e| {
                     failed(
-                        &format!("stat the staged APEX {name}, {}", path.display()),
+                        &format!(
+                            "stat the staged APEX {}, {}",
+                            info.moduleName,
+                            path.display()
+                        ),
                         Box::new(e),
                     )
                 })?

@@ -5,7 +5,9 @@
 use super::invalid;
 use crate::error::Error;
 use crate::fd::duplicate;
-use avf_aidl::service::{AudioConfig, DisplayConfig, GpuConfig, InputDevice};
+use avf_aidl::service::{
+    AudioConfig, DisplayConfig, GpuConfig, InputDevice, VirtualMachineRawConfig,
+};
 use rsbinder::ParcelFileDescriptor;
 use rustix::fs::{FileType, fstat};
 use std::num::NonZeroU32;
@@ -16,11 +18,13 @@ use vmm::plan::{Audio, Display, Gpu, Input, InputKind, Surface};
 const PUNCTUATION: &str = "_-.:;";
 /// Longest text, in bytes.
 const MAX_TEXT: usize = 255;
+/// The most USB devices that a VM may have: a controller's ports.
+const MAX_USB_DEVICES: usize = 8;
 /// The most input devices that a VM may have.
 const MAX_INPUTS: usize = 32;
 
 /// The display of `displayConfig`.
-pub(super) fn display(config: &DisplayConfig) -> Result<Display, Error> {
+pub(crate) fn display(config: &DisplayConfig) -> Result<Display, Error> {
     let positive = |name: &str, value: i32| {
         u32::try_from(value)
             .ok()
@@ -80,6 +84,70 @@ pub(super) fn gpu(config: &GpuConfig) -> Result<Gpu, Error> {
             .filter_map(|(used, name)| used.then_some(name))
             .collect(),
     })
+}
+
+/// The socket of `gpuConfig.waylandSocketFd`.
+pub(super) fn compositor(config: &GpuConfig) -> Result<Option<OwnedFd>, Error> {
+    let field = "gpuConfig.waylandSocketFd";
+    let Some(given) = &config.waylandSocketFd else {
+        return Ok(None);
+    };
+    let fd = duplicate(field, given)?;
+    let stat = fstat(&fd).map_err(|e| Error::io(format!("cannot stat {field}"), e))?;
+    if FileType::from_raw_mode(stat.st_mode) != FileType::Socket {
+        return Err(invalid(format!(
+            "{field}: it must be a socket of a Wayland compositor"
+        )));
+    }
+    Ok(Some(fd))
+}
+
+/// The vendor and product numbers of the devices in `usbConfig.devices`.
+///
+/// # Errors
+/// [`Kind::Invalid`](crate::error::Kind::Invalid) if one has another form, there are too many, or the
+/// guest has no controller to plug them into.
+pub fn usb_devices(config: &VirtualMachineRawConfig) -> Result<Vec<(u16, u16)>, Error> {
+    let Some(usb) = &config.usbConfig else {
+        return Ok(Vec::new());
+    };
+    let devices = &usb.devices;
+    if !devices.is_empty() && !usb.controller {
+        return Err(invalid(
+            "usbConfig.devices: the guest has no controller for them; set usbConfig.controller"
+                .into(),
+        ));
+    }
+    if devices.len() > MAX_USB_DEVICES {
+        return Err(invalid(format!(
+            "usbConfig.devices: there are {}, at most {MAX_USB_DEVICES} are allowed",
+            devices.len()
+        )));
+    }
+    devices
+        .iter()
+        .enumerate()
+        .map(|(index, text)| {
+            usb_device(text).ok_or_else(|| {
+                invalid(format!(
+                    "usbConfig.devices[{index}] \"{}\": it must be vendor:product, each of 1 to 4 hexadecimal digits",
+                    text.escape_default()
+                ))
+            })
+        })
+        .collect()
+}
+
+/// The two numbers of one device.
+fn usb_device(text: &str) -> Option<(u16, u16)> {
+    let number = |text: &str| {
+        // A sign would be taken as well.
+        let is_hexadecimal = text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let number = u16::from_str_radix(text, 16).ok()?;
+        (is_hexadecimal && text.len() <= 4).then_some(number)
+    };
+    let (vendor, product) = text.split_once(':')?;
+    Some((number(vendor)?, number(product)?))
 }
 
 /// A text that cannot be taken for anything but a value.
@@ -178,4 +246,69 @@ fn source(
         return Err(invalid(format!("{field}: it must be {name}")));
     }
     Ok(fd)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Kind;
+    use avf_aidl::service::UsbConfig;
+    use std::fs::File;
+    use std::os::unix::net::UnixStream;
+
+    fn config(controller: bool, devices: &[&str]) -> VirtualMachineRawConfig {
+        VirtualMachineRawConfig {
+            usbConfig: Some(UsbConfig {
+                controller,
+                devices: devices.iter().map(ToString::to_string).collect(),
+            }),
+            ..Default::default()
+        }
+    }
+
+    #[test]
+    fn usb_devices_are_two_hexadecimal_numbers() {
+        let devices = usb_devices(&config(true, &["18d1:4EE7", "1:2"])).unwrap();
+        assert_eq!(devices, [(0x18d1, 0x4ee7), (1, 2)]);
+        assert!(
+            usb_devices(&VirtualMachineRawConfig::default())
+                .unwrap()
+                .is_empty()
+        );
+        for bad in [
+            "",
+            "18d1",
+            "18d1:",
+            ":1",
+            "18d1:4ee7:1",
+            "+1:2",
+            "12345:1",
+            "g:1",
+        ] {
+            let error = usb_devices(&config(true, &["1:2", bad])).unwrap_err();
+            assert_eq!(error.kind(), Kind::Invalid);
+            let text = error.to_string();
+            assert!(
+                text.starts_with(&format!("usbConfig.devices[1] \"{bad}\": ")),
+                "{text}"
+            );
+        }
+        let error = usb_devices(&config(false, &["1:2"])).unwrap_err();
+        assert!(error.to_string().contains("set usbConfig.controller"));
+        usb_devices(&config(true, &["1:2"; 9])).unwrap_err();
+    }
+
+    #[test]
+    fn a_compositor_is_a_socket() {
+        let with = |fd| {
+            compositor(&GpuConfig {
+                waylandSocketFd: Some(fd),
+                ..Default::default()
+            })
+        };
+        let (client, _compositor) = UnixStream::pair().unwrap();
+        assert!(with(ParcelFileDescriptor::new(client)).unwrap().is_some());
+        let null = ParcelFileDescriptor::new(File::open("/dev/null").unwrap());
+        assert_eq!(with(null).unwrap_err().kind(), Kind::Invalid);
+    }
 }

@@ -6,27 +6,48 @@ use crate::error::Error;
 use crate::fd::file;
 use avf_aidl::service::{DiskImage, Partition};
 use std::collections::HashSet;
-use vmm::plan::{Disk, DiskContent};
+use vmm::plan::{Disk, DiskContent, MAX_DISK_ID};
 
 /// Longest GPT partition name, in UTF-16 units.
 const MAX_LABEL: usize = 36;
 
 /// The disk `disks[index]`.
 pub(super) fn disk(index: usize, disk: &DiskImage) -> Result<Disk, Error> {
-    match (&disk.image, &disk.partitions[..]) {
-        (Some(image), []) => Ok(DiskContent::Image {
+    let content = match (&disk.image, &disk.partitions[..]) {
+        (Some(image), []) => DiskContent::Image {
             image: file(&format!("disks[{index}].image"), image)?,
             writable: disk.writable,
+        },
+        (None, [_, ..]) => DiskContent::Partitions(partitions(index, &disk.partitions)?),
+        (Some(_), _) => {
+            return Err(invalid(format!(
+                "disks[{index}]: it has both an image and partitions; give one of them"
+            )));
         }
-        .into()),
-        (None, [_, ..]) => Ok(DiskContent::Partitions(partitions(index, &disk.partitions)?).into()),
-        (Some(_), _) => Err(invalid(format!(
-            "disks[{index}]: it has both an image and partitions; give one of them"
-        ))),
-        (None, []) => Err(invalid(format!(
-            "disks[{index}]: it has neither an image nor partitions; give one of them"
-        ))),
+        (None, []) => {
+            return Err(invalid(format!(
+                "disks[{index}]: it has neither an image nor partitions; give one of them"
+            )));
+        }
+    };
+    let id = disk
+        .id
+        .as_deref()
+        .map(|id| disk_id(index, id))
+        .transpose()?;
+    Ok(Disk { content, id })
+}
+
+/// The id by which a guest knows a disk.
+fn disk_id(index: usize, id: &str) -> Result<String, Error> {
+    let is_plain = id.chars().all(|c| c.is_ascii_graphic() || c == ' ');
+    if id.is_empty() || id.len() > MAX_DISK_ID || !is_plain {
+        return Err(invalid(format!(
+            "disks[{index}].id \"{}\": it must have 1 to {MAX_DISK_ID} printable ASCII characters",
+            id.escape_default()
+        )));
     }
+    Ok(id.to_owned())
 }
 
 fn partitions(disk: usize, list: &[Partition]) -> Result<Vec<vmm::plan::Partition>, Error> {
@@ -67,4 +88,31 @@ fn partitions(disk: usize, list: &[Partition]) -> Result<Vec<vmm::plan::Partitio
             })
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Kind;
+    use rsbinder::ParcelFileDescriptor;
+
+    fn with_id(id: &str) -> Result<Disk, Error> {
+        let config = DiskImage {
+            image: Some(ParcelFileDescriptor::new(tempfile::tempfile().unwrap())),
+            id: Some(id.into()),
+            ..Default::default()
+        };
+        disk(3, &config)
+    }
+
+    #[test]
+    fn an_id_fits_into_virtio() {
+        let disk = with_id("twenty bytes, no mor").unwrap();
+        assert_eq!(disk.id.as_deref(), Some("twenty bytes, no mor"));
+        for bad in ["", "twenty-one bytes, far", "a\nb", "\u{e9}"] {
+            let error = with_id(bad).unwrap_err();
+            assert_eq!(error.kind(), Kind::Invalid);
+            assert!(error.to_string().starts_with("disks[3].id \""), "{error}");
+        }
+    }
 }

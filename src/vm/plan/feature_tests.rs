@@ -7,7 +7,7 @@ use crate::capabilities::Capabilities;
 use crate::error::{Error, Kind};
 use avf_aidl::service::app_config::CustomConfig;
 use avf_aidl::service::{
-    AssignableDeviceSelector, VirtualMachineAppConfig, VirtualMachineRawConfig,
+    AssignableDeviceSelector, SharedPath, VirtualMachineAppConfig, VirtualMachineRawConfig,
 };
 use host::{Hypervisor, PvmFirmware};
 use rsbinder::ParcelFileDescriptor;
@@ -67,6 +67,63 @@ fn fields_of_a_raw_config() {
         raw(|config| config.protectedVm = true, with_network),
         "protectedVm",
     );
+}
+
+#[test]
+fn fields_that_nothing_serves() {
+    let raw = |change: fn(&mut VirtualMachineRawConfig)| {
+        let mut config = VirtualMachineRawConfig::default();
+        change(&mut config);
+        check_features(&config, NONE, &ORDINARY)
+    };
+    let shared: fn(&mut VirtualMachineRawConfig) = |c| c.sharedPaths = vec![SharedPath::default()];
+    refused(raw(shared), "sharedPaths");
+    refused(raw(|c| c.hostServices = vec!["a".into()]), "hostServices");
+    refused(raw(|c| c.teeServices = vec!["a".into()]), "teeServices");
+    refused(raw(|c| c.profileName = Some("a".into())), "profileName");
+    raw(|c| c.profileName = Some(String::new())).unwrap();
+    raw(|c| c.enableSecretkeeper = false).unwrap();
+    let error = raw(|c| c.enableHypervisorSpecificAuthMethod = true).unwrap_err();
+    assert_eq!(error.kind(), Kind::Failure);
+    let text = error.to_string();
+    assert!(
+        text.starts_with("enableHypervisorSpecificAuthMethod: "),
+        "{text}"
+    );
+}
+
+#[test]
+fn fields_of_an_app_config_that_nothing_serves() {
+    fn file() -> ParcelFileDescriptor {
+        ParcelFileDescriptor::new(File::open("/dev/null").unwrap())
+    }
+    let all = Capabilities {
+        multi_tenant: true,
+        vendor_modules: true,
+        ..NONE
+    };
+    let app = |change: fn(&mut VirtualMachineAppConfig)| {
+        let mut config = VirtualMachineAppConfig::default();
+        change(&mut config);
+        app_config::check_features(&config, all)
+    };
+    app(|_| {}).unwrap();
+    refused(app(|c| c.tenantApks = vec![file()]), "tenantApks");
+    refused(app(|c| c.tenantIdsigs = vec![file()]), "tenantIdsigs");
+    refused(app(|c| c.hostServices = vec!["a".into()]), "hostServices");
+    refused(app(|c| c.profileName = Some("a".into())), "profileName");
+    refused(
+        app(|c| c.shouldDelayEncryptedStoreSetup = true),
+        "shouldDelayEncryptedStoreSetup",
+    );
+    let tee: fn(&mut VirtualMachineAppConfig) = |config| {
+        config.customConfig = Some(CustomConfig {
+            teeServices: vec!["a".into()],
+            ..Default::default()
+        });
+    };
+    refused(app(tee), "customConfig.teeServices");
+    app(|c| c.autoStartAdbd = true).unwrap();
 }
 
 #[test]

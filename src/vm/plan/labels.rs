@@ -7,7 +7,7 @@ use microdroid::{IDSIG_PARTITION, INSTANCE_PARTITION, METADATA_PARTITION, STORAG
 use rustix::fs::fgetxattr;
 use rustix::io::Errno;
 use std::os::fd::AsFd;
-use vmm::plan::{Boot, Disk, DiskContent};
+use vmm::plan::{Boot, Disk, DiskContent, Firmware, Protection};
 
 /// The attribute that holds a file's SELinux context.
 const ATTRIBUTE: &str = "security.selinux";
@@ -59,7 +59,12 @@ const EXTRA_IDSIG: &str = "extra-idsig-";
 ///
 /// # Errors
 /// [`Kind::Failure`], naming the field.
-pub(super) fn check(boot: &Boot, disks: &[Disk], policy: LabelPolicy) -> Result<(), Error> {
+pub(super) fn check(
+    boot: &Boot,
+    protection: &Protection,
+    disks: &[Disk],
+    policy: LabelPolicy,
+) -> Result<(), Error> {
     if policy == LabelPolicy::Vendor {
         return Ok(());
     }
@@ -70,6 +75,9 @@ pub(super) fn check(boot: &Boot, disks: &[Disk], policy: LabelPolicy) -> Result<
     check_file(first.0, first.1)?;
     if let Some(initrd) = initrd {
         check_file("initrd", initrd)?;
+    }
+    if let Firmware::File(file) = &protection.firmware {
+        check_file("customPvmfw", file)?;
     }
     for (number, disk) in disks.iter().enumerate() {
         let DiskContent::Partitions(partitions) = &disk.content else {
@@ -207,14 +215,24 @@ mod tests {
             };
             [DiskContent::Partitions(vec![partition]).into()]
         };
-        check(&boot(), &disk("extra-idsig-0"), LabelPolicy::App).unwrap();
-        check(&boot(), &disk("extra-apk-0"), LabelPolicy::Vendor).unwrap();
-        let error = check(&boot(), &disk("extra-apk-0"), LabelPolicy::App).unwrap_err();
+        let own = Protection {
+            firmware: Firmware::Host(host::PvmFirmware::Own),
+            swiotlb_mib: None,
+        };
+        check(&boot(), &own, &disk("extra-idsig-0"), LabelPolicy::App).unwrap();
+        check(&boot(), &own, &disk("extra-apk-0"), LabelPolicy::Vendor).unwrap();
+        let error = check(&boot(), &own, &disk("extra-apk-0"), LabelPolicy::App).unwrap_err();
         assert!(
             error
                 .to_string()
                 .starts_with("disks[0].partitions[0].image ('extra-apk-0')")
         );
+        let clients = Protection {
+            firmware: Firmware::File(labelled("app_data_file").unwrap()),
+            swiotlb_mib: None,
+        };
+        let error = check(&boot(), &clients, &[], LabelPolicy::App).unwrap_err();
+        assert!(error.to_string().starts_with("customPvmfw: "), "{error}");
     }
 
     #[test]

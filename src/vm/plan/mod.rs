@@ -5,12 +5,20 @@
 mod devices;
 mod disks;
 #[cfg(test)]
+mod draft_tests;
+#[cfg(test)]
 mod feature_tests;
+mod features;
+mod firmware;
 mod labels;
+mod memory;
 
+pub(crate) use devices::display;
+pub use devices::usb_devices;
+pub use features::check_features;
+pub(crate) use features::is_given;
 pub use labels::LabelPolicy;
 
-use crate::capabilities::Capabilities;
 use crate::error::{Error, Kind};
 use crate::fd::{regular, stream};
 use avf_aidl::service::cpu_options::CpuTopology;
@@ -20,24 +28,28 @@ use rsbinder::ParcelFileDescriptor;
 use rustix::fs::OFlags;
 use std::num::{NonZeroU16, NonZeroU32};
 use std::os::fd::OwnedFd;
-use vmm::plan::{Assigned, Balloon, Boot, ConsoleInput, Cpus, Disk, Firmware, Machine, Protection};
+use vmm::plan::{Assigned, Balloon, Boot, ConsoleInput, Cpus, Disk, Machine};
 
-/// Memory of a guest whose config names none, in MiB.
-const DEFAULT_MEMORY_MIB: i32 = 256;
 /// Longest VM name, in bytes: it appears in log lines, in files and on command lines.
 const MAX_NAME: usize = 255;
+/// Longest name of a host that Linux keeps, in bytes.
+const MAX_HOST_NAME: usize = 64;
+/// Bytes of a command line of which a kernel takes all, with what a VMM may add.
+const COMMAND_LINE: usize = 2000;
 /// Longest kernel command line of a client, in bytes: more than any kernel takes.
 const MAX_PARAMS: usize = 64 << 10;
 
-/// The descriptors that a client may give for the guest's consoles.
+/// The descriptors that a client may give beside the config.
 #[derive(Debug, Clone, Copy)]
-pub struct ConsoleFiles<'a> {
+pub struct ClientFiles<'a> {
     /// Console output; logged if absent.
     pub console_out: Option<&'a ParcelFileDescriptor>,
     /// Console input; none if absent.
     pub console_in: Option<&'a ParcelFileDescriptor>,
     /// The guest's log; logged if absent.
     pub os_log: Option<&'a ParcelFileDescriptor>,
+    /// Where the guest's device tree is written.
+    pub device_tree: Option<&'a ParcelFileDescriptor>,
 }
 
 /// Network and devices for one VM.
@@ -71,40 +83,6 @@ pub struct ClientConsoles {
     pub log: Option<OwnedFd>,
 }
 
-/// Refuses what this profile, or this host, cannot do, by the field's name.
-///
-/// # Errors
-/// [`Kind::Unsupported`].
-pub fn check_features(
-    config: &VirtualMachineRawConfig,
-    can: Capabilities,
-    hypervisor: &Hypervisor,
-) -> Result<(), Error> {
-    let program = can.program;
-    let refused = [
-        (
-            config.networkSupported && !can.network,
-            format!("{program} doesn't support networkSupported"),
-        ),
-        (
-            config.networkSupported && config.protectedVm,
-            "networkSupported: a protected VM cannot have a network".to_owned(),
-        ),
-        (
-            !config.deviceAssignmentConfig.devices.is_empty() && !can.device_assignment,
-            format!("{program} doesn't support devices"),
-        ),
-        (
-            config.protectedVm && !hypervisor.protected_vms,
-            "protectedVm: the hypervisor of this host has no protected VMs".to_owned(),
-        ),
-    ];
-    match refused.into_iter().find(|(asked, _)| *asked) {
-        Some((_, what)) => Err(Error::unsupported(what)),
-        None => Ok(()),
-    }
-}
-
 impl Draft {
     /// Checks `config` and takes duplicates of its descriptors. `policy` says which partitions may
     /// come from anywhere.
@@ -114,7 +92,7 @@ impl Draft {
     /// naming the field.
     pub fn new(
         config: &VirtualMachineRawConfig,
-        files: ConsoleFiles<'_>,
+        files: ClientFiles<'_>,
         hypervisor: &Hypervisor,
         policy: LabelPolicy,
     ) -> Result<Self, Error> {
@@ -131,13 +109,14 @@ impl Draft {
             .enumerate()
             .map(|(index, image)| disks::disk(index, image))
             .collect::<Result<_, _>>()?;
-        if config.protectedVm {
-            labels::check(&boot, &disks, policy)?;
+        let (protection, pvmfw) = firmware::protection(config, hypervisor)?;
+        if let Some(protection) = &protection {
+            labels::check(&boot, protection, &disks, policy)?;
         }
         let has_balloon = hypervisor.memory_reclaim && config.balloon;
         let machine = Machine {
             boot,
-            memory_mib: memory(config.memoryMib)?,
+            memory_mib: memory::size(config.memoryMib)?,
             cpus: cpus(&config.cpuOptions)?,
             disks,
             balloon: if has_balloon {
@@ -145,28 +124,28 @@ impl Draft {
             } else {
                 Balloon::Absent
             },
-            protection: config.protectedVm.then(|| Protection {
-                firmware: Firmware::Host(hypervisor.firmware.clone()),
-                swiotlb_mib: None,
-            }),
-            pvmfw: None,
-            vgic_its: None,
+            // Another VM has what the VMM gives to any.
+            vgic_its: (config.protectedVm && config.allowVgicItsInPvm).then_some(true),
+            protection,
+            pvmfw,
             gdb_port,
             huge_pages: config.hugePages,
             boost_uclamp: config.boostUclamp,
             device_tree_overlay: None,
-            overlays: Vec::new(),
-            device_tree_dump: None,
-            memory_files: Vec::new(),
-            pflash: Vec::new(),
-            smbios: None,
-            wayland: None,
+            overlays: firmware::overlays(config.deviceTreeOverlay.as_ref())?,
+            device_tree_dump: console("dumpDtFd", files.device_tree, OFlags::WRONLY)?,
+            memory_files: memory::files(&config.customMemoryBackingFiles)?,
+            pflash: firmware::pflash(&config.pflash)?,
+            smbios: match &config.smbiosOptions {
+                Some(options) => firmware::smbios(options)?,
+                None => None,
+            },
+            wayland: match &config.gpuConfig {
+                Some(gpu) => devices::compositor(gpu)?,
+                None => None,
+            },
             gpu: config.gpuConfig.as_ref().map(devices::gpu).transpose()?,
-            display: config
-                .displayConfig
-                .as_ref()
-                .map(devices::display)
-                .transpose()?,
+            display: config.displayConfig.as_ref().map(display).transpose()?,
             inputs: devices::inputs(&config.inputDevices)?,
             audio: config.audioConfig.as_ref().and_then(devices::audio),
             usb: config.usbConfig.as_ref().is_some_and(|usb| usb.controller),
@@ -184,18 +163,6 @@ impl Draft {
 
 fn invalid(what: String) -> Error {
     Error::invalid(what)
-}
-
-fn memory(mib: i32) -> Result<NonZeroU32, Error> {
-    let mib = if mib == 0 { DEFAULT_MEMORY_MIB } else { mib };
-    u32::try_from(mib)
-        .ok()
-        .and_then(NonZeroU32::new)
-        .ok_or_else(|| {
-            invalid(format!(
-                "memoryMib {mib}: it must be positive, or 0 for {DEFAULT_MEMORY_MIB}"
-            ))
-        })
 }
 
 /// The virtual CPUs that a client asks for.
@@ -251,7 +218,7 @@ fn gdb_port(config: &VirtualMachineRawConfig) -> Result<Option<NonZeroU16>, Erro
 }
 
 fn boot(config: &VirtualMachineRawConfig) -> Result<Boot, Error> {
-    let params = config.params.clone().unwrap_or_default();
+    let mut params = config.params.clone().unwrap_or_default();
     if params.contains('\0') {
         return Err(invalid("params: they contain a NUL byte".into()));
     }
@@ -267,11 +234,14 @@ fn boot(config: &VirtualMachineRawConfig) -> Result<Boot, Error> {
         .map(|fd| regular("initrd", fd, OFlags::RDONLY))
         .transpose()?;
     match (&config.kernel, &config.bootloader) {
-        (Some(kernel), None) => Ok(Boot::Kernel {
-            kernel: regular("kernel", kernel, OFlags::RDONLY)?,
-            initrd,
-            params,
-        }),
+        (Some(kernel), None) => {
+            add_host_name(&mut params, &config.name);
+            Ok(Boot::Kernel {
+                kernel: regular("kernel", kernel, OFlags::RDONLY)?,
+                initrd,
+                params,
+            })
+        }
         (None, Some(image)) => Ok(Boot::Bootloader {
             image: regular("bootloader", image, OFlags::RDONLY)?,
             initrd,
@@ -283,6 +253,24 @@ fn boot(config: &VirtualMachineRawConfig) -> Result<Boot, Error> {
         (None, None) => Err(invalid(
             "kernel: it is missing, and so is bootloader; give one of them".into(),
         )),
+    }
+}
+
+/// Has the kernel name the guest after the VM, if the name can be a host's and there is room for it.
+/// What the client says of it comes later and so wins.
+fn add_host_name(params: &mut String, name: &str) {
+    let fits = |c: char| c.is_ascii_alphanumeric() || c == '-';
+    if name.is_empty() || name.len() > MAX_HOST_NAME || !name.chars().all(fits) {
+        return;
+    }
+    let own = format!("hostname={name}");
+    let both = if params.is_empty() {
+        own
+    } else {
+        format!("{own} {params}")
+    };
+    if both.len() <= COMMAND_LINE {
+        *params = both;
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod event;
 
+use avf_aidl::common::Atom;
 use avf_aidl::global::{AtomVmBooted, AtomVmCreationRequested, AtomVmExited};
 use event::Event;
 use rustix::time::{ClockId, clock_gettime};
@@ -121,6 +122,62 @@ impl Atoms {
                 .int64(atom.rssCrosvmKb)
                 .int32(atom.exitSignal)
         });
+    }
+
+    /// An event that a manager passes on: those of VMs, and those of guests, which are in the log only.
+    pub(crate) fn forwarded(&self, atom: &Atom, uid: i32, name: &str) {
+        let guest = match atom {
+            Atom::VmBooted(atom) => {
+                return self.booted(&AtomVmBooted {
+                    uid,
+                    vmIdentifier: name.to_owned(),
+                    elapsedTimeMillis: atom.elapsedTimeMillis,
+                });
+            }
+            Atom::VmCreationRequested(atom) => {
+                return self.creation_requested(&AtomVmCreationRequested {
+                    uid,
+                    vmIdentifier: name.to_owned(),
+                    isProtected: atom.isProtected,
+                    creationSucceeded: atom.creationSucceeded,
+                    binderExceptionCode: atom.binderExceptionCode,
+                    configType: atom.configType,
+                    numCpus: atom.numCpus,
+                    memoryMib: atom.memoryMib,
+                    apexes: atom.apexes.clone(),
+                });
+            }
+            Atom::VmExited(atom) => {
+                return self.exited(&AtomVmExited {
+                    uid,
+                    vmIdentifier: name.to_owned(),
+                    deathReason: atom.deathReason,
+                    exitSignal: atom.exitSignal,
+                    elapsedTimeMillis: atom.elapsedTimeMillis,
+                    guestTimeMillis: atom.guestTimeMillis,
+                    // One number, as of managers that cannot tell the two apart.
+                    rssVmKb: 0,
+                    rssCrosvmKb: atom.rssKb,
+                });
+            }
+            Atom::CgroupMemoryBreachReported(atom) => format!(
+                "cgroup_memory_breach high_breach_count={} high_memory_peak_mb={}",
+                atom.highBreachCount, atom.highMemoryPeakMb
+            ),
+            Atom::FsckFailedReported(atom) => format!("fsck_failed exit_code={}", atom.exitCode),
+            Atom::GetOrCreateSkSecretFailedReported(atom) => {
+                format!(
+                    "get_or_create_sk_secret_failed retry_count={}",
+                    atom.retryCount
+                )
+            }
+            Atom::PsiMonitorFailedReported(atom) => format!(
+                "psi_monitor_failed backoff_s={}",
+                atom.exponentialBackoffSeconds
+            ),
+            Atom::StaleEncryptedstoreDetected(_) => "stale_encryptedstore_detected".to_owned(),
+        };
+        log::info!("atom={guest} uid={uid} name={:?}", cut(name, LONGEST));
     }
 
     /// Sends an event, if `statsd` is there and the atom has a number. Events may be lost.

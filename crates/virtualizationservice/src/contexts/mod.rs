@@ -13,7 +13,7 @@ mod removal;
 
 use crate::cids::{Cids, Reservation, is_locked};
 use crate::paths::Paths;
-use cid::CidLocks;
+use cid::{CIDS, CidLocks};
 use directory::Removal;
 use host::chain;
 use note::Note;
@@ -26,6 +26,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The most VMs of one user other than root, so that no user takes all CIDs.
 pub(crate) const MOST_PER_USER: usize = 8192;
+/// How much of a VM's name is noted.
+const LONGEST_NAME: usize = 256;
 /// How many contexts that were left to their holders are looked at with a new one.
 const LOOKED_AT: usize = 4;
 
@@ -66,6 +68,8 @@ pub(crate) struct Listed {
     pub pid: i32,
     /// The terminal that shows its console.
     pub console: Option<String>,
+    /// The name that its client gave it, if its manager told.
+    pub name: String,
     /// Whether its manager references the context. If not, it was left to its holder.
     pub is_live: bool,
 }
@@ -183,6 +187,7 @@ impl Contexts {
                 uid: directory::owner(&path).unwrap_or_default(),
                 pid: 0,
                 console: None,
+                name: String::new(),
             });
             log::info!(
                 "CID {cid}: a VM of user {} runs, left from the service before",
@@ -212,11 +217,16 @@ impl Contexts {
         is_locked(self.locks.as_deref(), cid) || directory::is_held(&self.directory(cid))
     }
 
-    /// Makes a context for the user `uid`: its CID, and its directory, owned by that user.
+    /// Makes a context for the VM `name` of the user `uid`: its CID, and its directory, owned by that user.
     ///
     /// # Errors
     /// If there is none left.
-    pub(crate) fn allocate(self: &Arc<Self>, uid: u32, pid: i32) -> Result<Context, Error> {
+    pub(crate) fn allocate(
+        self: &Arc<Self>,
+        uid: u32,
+        pid: i32,
+        name: &str,
+    ) -> Result<Context, Error> {
         let next = self.table().next_left();
         self.look_at(&next);
         if uid != 0 && self.table().users.get(&uid).copied().unwrap_or_default() >= MOST_PER_USER {
@@ -239,6 +249,7 @@ impl Contexts {
                 uid,
                 pid,
                 console: None,
+                name: one_line(name),
             };
             if let Err(e) = note.write(&self.notes, cid) {
                 self.clear(cid);
@@ -266,6 +277,52 @@ impl Contexts {
         }
     }
 
+    /// The context of a VM that runs on after this service was restarted, for its manager, a process of
+    /// the user `uid`. None if another user has the CID, or a live context, or it cannot be a VM's.
+    pub(crate) fn take_again(self: &Arc<Self>, cid: u32, uid: u32, pid: i32) -> Option<Context> {
+        let mut table = self.table();
+        let count = table.users.get(&uid).copied().unwrap_or_default();
+        if !CIDS.contains(&cid) || (uid != 0 && count >= MOST_PER_USER) {
+            return None;
+        }
+        table.count += 1;
+        let number = table.count;
+        match table.entries.get_mut(&cid) {
+            Some(entry) if entry.note.uid == uid && entry.live.is_none() => {
+                entry.live = Some(number);
+                table.left.remove(&cid);
+            }
+            Some(_) => return None,
+            None => {
+                let entry = Entry {
+                    note: Note {
+                        uid,
+                        pid,
+                        console: None,
+                        name: String::new(),
+                    },
+                    live: Some(number),
+                    _reservation: self.cids.adopt(cid)?,
+                };
+                if let Err(e) = entry.note.write(&self.notes, cid) {
+                    log::warn!(
+                        "{}",
+                        chain(&io_error("cannot note a VM in", &self.notes)(e))
+                    );
+                }
+                table.insert(cid, entry);
+            }
+        }
+        drop(table);
+        Some(Context {
+            contexts: Arc::clone(self),
+            cid,
+            number,
+            path: self.directory(cid),
+            noting: Mutex::new(()),
+        })
+    }
+
     /// The VMs, by CID.
     #[must_use]
     pub(crate) fn list(&self) -> Vec<Listed> {
@@ -280,6 +337,7 @@ impl Contexts {
                 uid: entry.note.uid,
                 pid: entry.note.pid,
                 console: entry.note.console.clone(),
+                name: entry.note.name.clone(),
                 is_live: entry.live.is_some(),
             })
             .collect()
@@ -357,6 +415,15 @@ impl Contexts {
     }
 }
 
+/// A name that fits in a line, in the notes and in logs.
+fn one_line(name: &str) -> String {
+    host::printable(name)
+        .chars()
+        .map(|c| if c == '\t' { ' ' } else { c })
+        .take(LONGEST_NAME)
+        .collect()
+}
+
 fn io_error(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
     let path = path.to_owned();
     move |source| Error::Io { what, path, source }
@@ -377,6 +444,12 @@ impl Context {
     #[must_use]
     pub(crate) fn cid(&self) -> u32 {
         self.cid
+    }
+
+    /// Which context this is of those that had the CID.
+    #[must_use]
+    pub(crate) fn number(&self) -> u64 {
+        self.number
     }
 
     /// The directory.

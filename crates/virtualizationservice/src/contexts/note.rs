@@ -18,6 +18,8 @@ pub(crate) struct Note {
     pub(crate) pid: i32,
     /// The terminal that shows its console.
     pub(crate) console: Option<String>,
+    /// The name that its client gave it, in one line; empty if the manager does not tell.
+    pub(crate) name: String,
 }
 
 impl Note {
@@ -26,6 +28,9 @@ impl Note {
         let mut text = format!("uid {}\npid {}\n", self.uid, self.pid);
         if let Some(console) = &self.console {
             text.push_str(&format!("console {console}\n"));
+        }
+        if !self.name.is_empty() {
+            text.push_str(&format!("name {}\n", self.name));
         }
         let unfinished = directory.join(format!(".{cid}"));
         OpenOptions::new()
@@ -49,6 +54,7 @@ impl Note {
             uid: value("uid")?.parse().ok()?,
             pid: value("pid")?.parse().ok()?,
             console: value("console").map(str::to_owned),
+            name: value("name").unwrap_or_default().to_owned(),
         })
     }
 
@@ -73,6 +79,10 @@ mod tests {
             let note = Note {
                 uid: u32::MAX,
                 pid: -1,
+                name: console
+                    .as_deref()
+                    .map(|_| "a vm".to_owned())
+                    .unwrap_or_default(),
                 console,
             };
             note.write(directory.path(), 2048).unwrap();

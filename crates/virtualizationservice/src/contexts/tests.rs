@@ -44,7 +44,7 @@ fn a_context_has_a_directory_while_it_lives() {
     let root = tempfile::tempdir().unwrap();
     let contexts = start(&root);
     let me = rustix::process::geteuid().as_raw();
-    let context = contexts.allocate(me, 42).unwrap();
+    let context = contexts.allocate(me, 42, "vm").unwrap();
     let metadata = fs::metadata(context.directory()).unwrap();
     assert_eq!(metadata.mode() & 0o7777, 0o700);
     assert_eq!(metadata.uid(), me);
@@ -77,9 +77,9 @@ fn what_a_manager_holds_is_left_to_it() {
     let contexts = start(&root);
     let (by_directory, by_cid) = (
         contexts
-            .allocate(own_uid(), 1)
+            .allocate(own_uid(), 1, "vm")
             .unwrap_or_else(|e| panic!("{e}")),
-        contexts.allocate(own_uid(), 2).unwrap(),
+        contexts.allocate(own_uid(), 2, "vm").unwrap(),
     );
     let directory = hold(&by_directory);
     let locks = CidLocks::open(root.path()).unwrap();
@@ -109,9 +109,9 @@ fn vms_live_on_when_the_service_is_killed() {
     }
     let root = tempfile::tempdir().unwrap();
     let first = start(&root);
-    let held = first.allocate(1000, 11).unwrap();
+    let held = first.allocate(1000, 11, "vm").unwrap();
     held.set_console("/dev/pts/1").unwrap();
-    let lost = first.allocate(1001, 12).unwrap();
+    let lost = first.allocate(1001, 12, "vm").unwrap();
     let (held_path, lost_path) = (held.directory().to_owned(), lost.directory().to_owned());
     assert_eq!(fs::metadata(&held_path).unwrap().uid(), 1000);
     fs::write(lost_path.join("file"), "x").unwrap();
@@ -126,11 +126,11 @@ fn vms_live_on_when_the_service_is_killed() {
     );
     assert_eq!(listed[0].console.as_deref(), Some("/dev/pts/1"));
     // The next CID is the next one, not that of the VM that is gone.
-    let third = second.allocate(1002, 13).unwrap();
+    let third = second.allocate(1002, 13, "vm").unwrap();
     assert_eq!(third.cid(), 2050);
     // It ends, and a new VM finds out without anyone listing.
     drop(holder);
-    drop(second.allocate(0, 14).unwrap());
+    drop(second.allocate(0, 14, "vm").unwrap());
     assert!(!held_path.exists());
     assert_eq!(second.list().len(), 1);
 }
@@ -140,7 +140,7 @@ fn a_held_directory_without_a_note_is_its_owners() {
     let root = tempfile::tempdir().unwrap();
     let first = start(&root);
     let context = first
-        .allocate(rustix::process::geteuid().as_raw(), 1)
+        .allocate(rustix::process::geteuid().as_raw(), 1, "vm")
         .unwrap();
     let cid = context.cid();
     let _holder = hold(&context);
@@ -160,13 +160,13 @@ fn a_held_directory_without_a_note_is_its_owners() {
 fn the_order_of_cids_wraps_around_those_left() {
     let root = tempfile::tempdir().unwrap();
     let first = start(&root);
-    let context = first.allocate(own_uid(), 1).unwrap();
+    let context = first.allocate(own_uid(), 1, "vm").unwrap();
     let holder = hold(&context);
     let state = Paths::at(root.path()).last_cid();
     let second = restart(&root, first, vec![context]);
     fs::write(&state, "65535\n").unwrap();
     let third = restart(&root, second, Vec::new());
-    assert_eq!(third.allocate(own_uid(), 2).unwrap().cid(), 2049);
+    assert_eq!(third.allocate(own_uid(), 2, "vm").unwrap().cid(), 2049);
     drop(holder);
 }
 
@@ -176,10 +176,10 @@ fn one_user_cannot_take_all() {
     let contexts = start(&root);
     contexts.table().users.insert(5, MOST_PER_USER);
     assert!(matches!(
-        contexts.allocate(5, 1),
+        contexts.allocate(5, 1, "vm"),
         Err(Error::TooMany { uid: 5 })
     ));
-    contexts.allocate(own_uid(), 1).unwrap();
+    contexts.allocate(own_uid(), 1, "vm").unwrap();
 }
 
 #[test]
@@ -187,8 +187,8 @@ fn the_end_releases_all_but_what_is_held() {
     let root = tempfile::tempdir().unwrap();
     let contexts = start(&root);
     let me = rustix::process::geteuid().as_raw();
-    let held = contexts.allocate(me, 1).unwrap();
-    let other = contexts.allocate(me, 2).unwrap();
+    let held = contexts.allocate(me, 1, "vm").unwrap();
+    let other = contexts.allocate(me, 2, "vm").unwrap();
     let _holder = hold(&held);
     contexts.release_all();
     assert!(held.directory().exists() && !other.directory().exists());

@@ -2,8 +2,8 @@
 //! A service of its own for each test, below a root directory of its own; and clients in processes of
 //! their own.
 
-use avf_aidl::global::IVirtualizationServiceInternal;
-use rsbinder::Strong;
+use avf_aidl::r15_qpr1::global::IVirtualizationServiceInternal;
+use rsbinder::{FromIBinder, Strong};
 use service_client::{Service, Way, connect_by};
 use std::fs::{self, Permissions};
 use std::io::{BufRead, BufReader, Write};
@@ -14,6 +14,17 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::time::Duration;
 use tempfile::TempDir;
+
+/// The service as a manager of Android 15 QPR1 calls it, with generated code.
+pub trait OfAndroid15 {
+    fn binder(&self) -> Strong<dyn IVirtualizationServiceInternal>;
+}
+
+impl OfAndroid15 for Service {
+    fn binder(&self) -> Strong<dyn IVirtualizationServiceInternal> {
+        FromIBinder::try_from(self.object()).unwrap()
+    }
+}
 
 /// How long anything may take that is waited for.
 pub const PATIENCE: Duration = Duration::from_secs(120);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What a build of crosvm can do: some features are chosen when it is compiled. crosvm is asked
-//! once, and only when a VM needs one of them.
+//! What a build of crosvm can do: some features are chosen when it is compiled, and some options are
+//! new. crosvm is asked once, when a VM needs to know.
 
 use super::unsupported;
 use crate::Error;

@@ -210,10 +210,10 @@ impl Frontend {
     }
 
     fn check_balloon(&self) -> Result<(), Error> {
-        if self.has_balloon() {
-            return Ok(());
+        match self.balloon {
+            Balloon::PageReporting => Ok(()),
+            Balloon::Absent => Err(Error::NoBalloon),
         }
-        Err(Error::NoBalloon)
     }
 
     /// Runs the front end for displays.
@@ -313,10 +313,6 @@ impl Control for Frontend {
                 what: format!("answer to balloon_stats: {}", one_line(&answer)),
             }),
         }
-    }
-
-    fn has_balloon(&self) -> bool {
-        self.balloon != Balloon::Absent
     }
 
     fn set_balloon(&self, bytes: u64) -> Result<(), Error> {

@@ -92,10 +92,10 @@ impl Qmp {
     }
 
     fn check_balloon(&self) -> Result<(), Error> {
-        if self.has_balloon() {
-            return Ok(());
+        match self.balloon {
+            Balloon::PageReporting => Ok(()),
+            Balloon::Absent => Err(Error::NoBalloon),
         }
-        Err(Error::NoBalloon)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -279,10 +279,6 @@ impl Control for Qmp {
         self.check_balloon()?;
         let left: BalloonSize = self.ask(Command::QueryBalloon)?;
         Ok(self.memory.saturating_sub(left.actual))
-    }
-
-    fn has_balloon(&self) -> bool {
-        self.balloon != Balloon::Absent
     }
 
     fn set_balloon(&self, bytes: u64) -> Result<(), Error> {
