@@ -29,6 +29,9 @@ pub mod service;
 pub mod settings;
 pub mod signals;
 pub mod start;
+#[cfg(target_env = "gnu")]
+#[expect(unsafe_code, reason = "a function of the C library")]
+mod static_libc;
 pub mod status;
 pub mod vm;
 

@@ -20,6 +20,8 @@ pub mod guest;
 pub mod host;
 pub mod leftovers;
 pub mod memory;
+pub mod raw_client;
+pub mod raw_vm;
 pub mod refusal;
 pub mod tool;
 pub mod vhost;

@@ -12,6 +12,8 @@
 #![forbid(unsafe_code)]
 
 mod call;
+#[cfg(feature = "checks")]
+pub mod checks;
 pub mod client;
 mod interfaces;
 mod read;

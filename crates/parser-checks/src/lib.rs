@@ -13,6 +13,7 @@ mod disks;
 mod payload;
 mod policy;
 mod vsock;
+mod wire;
 
 use std::fs::File;
 use std::io::Write;
@@ -43,6 +44,7 @@ targets! {
     apex_list: payload,
     archive: apk,
     connect_line: vsock,
+    create_vm: wire,
     debug_policy: policy,
     early_vms: policy,
     failure_text: policy,

@@ -164,6 +164,7 @@ changed_seeds! {
     apex_list,
     archive,
     connect_line,
+    create_vm,
     debug_policy,
     early_vms,
     failure_text,

@@ -10,6 +10,7 @@
 //! | `process PID START` | a helper process of the VM; there may be several |
 //! | `vmm PID START KIND` | the VMM's process, and which VMM it is |
 //! | `console PATH` | where the client says that the console is; the last one counts |
+//! | `instance HEX` | the VM's instance id, if it is not all zeros |
 //! | `state STATE` | `running`, `suspended` or `paused` (by the VMM, for want of space); the last one counts |
 
 use crate::open::file_at;
@@ -39,6 +40,8 @@ pub struct Note {
     pub processes: Vec<Process>,
     /// Where the client says that the console is.
     pub console: Option<String>,
+    /// Its instance id, if it is known and not all zeros.
+    pub instance: Option<Box<[u8; 64]>>,
     /// What the VM does, if its manager said so.
     pub state: Option<VmState>,
 }
@@ -95,6 +98,8 @@ pub enum Line<'a> {
     Vmm(Process, &'a str),
     /// The console's path.
     Console(&'a str),
+    /// The instance id.
+    Instance(&'a [u8; 64]),
     /// What the VM does.
     State(VmState),
 }
@@ -105,6 +110,10 @@ impl fmt::Display for Line<'_> {
             Self::Process(process) => writeln!(f, "process {process}"),
             Self::Vmm(process, kind) => writeln!(f, "vmm {process} {}", one_line(kind)),
             Self::Console(path) => writeln!(f, "console {}", one_line(path)),
+            Self::Instance(id) => {
+                let hex: String = id.iter().map(|byte| format!("{byte:02x}")).collect();
+                writeln!(f, "instance {hex}")
+            }
             Self::State(state) => writeln!(f, "state {state}"),
         }
     }
@@ -167,6 +176,7 @@ impl Note {
                 "process" => note.processes.extend(Process::parse(value)),
                 "vmm" => note.vmm = Vmm::parse(value),
                 "console" => note.console = Some(value.to_owned()),
+                "instance" => note.instance = instance(value),
                 "state" => note.state = VmState::parse(value),
                 _ => {}
             }
@@ -206,6 +216,21 @@ impl Vmm {
     }
 }
 
+/// The instance id of 128 hexadecimal digits.
+fn instance(hex: &str) -> Option<Box<[u8; 64]>> {
+    let mut id = Box::new([0; 64]);
+    let (digits, rest) = hex.as_bytes().as_chunks::<2>();
+    if digits.len() != id.len() || !rest.is_empty() {
+        return None;
+    }
+    for (byte, pair) in id.iter_mut().zip(digits) {
+        let digit = |digit: u8| char::from(digit).to_digit(16);
+        let value = digit(pair[0])? << 4 | digit(pair[1])?;
+        *byte = u8::try_from(value).ok()?;
+    }
+    Some(id)
+}
+
 /// `text` without line breaks and other control characters.
 fn one_line(text: &str) -> String {
     text.chars()
@@ -235,16 +260,22 @@ mod tests {
             pid: 15,
             start: 501,
         };
+        let id = std::array::from_fn(|index| u8::try_from(index * 4).unwrap());
         for line in [
             Line::Process(helper),
             Line::Vmm(vmm, "qemu"),
             Line::Console("/dev/pts/1\nstate paused"),
             Line::Console("/dev/pts/2"),
+            Line::Instance(&id),
             Line::State(VmState::Suspended),
         ] {
             append(fd, &line).unwrap();
         }
         let note = Note::read(&directory).unwrap();
+        for damaged in ["", "0", "zz", &"0".repeat(127), &"0".repeat(130)] {
+            let note = Note::parse(&format!("instance {damaged}\n"));
+            assert_eq!(note.instance, None, "{damaged}");
+        }
         let expected = Note {
             name: "my vm".into(),
             client: Some(12),
@@ -256,6 +287,7 @@ mod tests {
             }),
             processes: vec![helper],
             console: Some("/dev/pts/2".into()),
+            instance: Some(Box::new(id)),
             state: Some(VmState::Suspended),
         };
         assert_eq!(note, expected);

@@ -18,6 +18,8 @@ pub enum Value {
     Bytes(Vec<u8>),
     /// The caller's number of a descriptor. Its index on the wire follows from its place.
     Descriptor(usize),
+    /// A binder object of a session: its address and its stability.
+    Binder([i32; 3]),
     /// Elements.
     Array(Vec<Self>),
     /// The values of the fields, in order.

@@ -162,6 +162,10 @@ impl<'a> Writer<'a> {
                 self.marked(Mark::Count, 64);
                 self.message.bytes.extend(bytes);
             }
+            (Type::Binder, Value::Binder(words)) => {
+                self.marked(Mark::Presence, 1);
+                words.iter().for_each(|word| self.word(*word));
+            }
             (Type::Descriptor, Value::Descriptor(number)) => self.descriptor(*number),
             (Type::Array(ty), Value::Array(elements)) => {
                 self.marked(Mark::Count, number(elements.len()));

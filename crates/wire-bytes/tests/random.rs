@@ -5,7 +5,6 @@
 use std::collections::HashSet;
 use wire_bytes::guest::{self, App, Guest};
 use wire_bytes::random::{MAX_DESCRIPTORS, create_vm};
-use wire_bytes::schema::Type;
 use wire_bytes::{Layout, Reader, Value, Writer};
 
 #[test]
@@ -17,23 +16,25 @@ fn a_seed_brings_its_config_back() {
     }
 }
 
-/// What is written is read again.
+/// What is written is read again, and nothing else.
 #[test]
 fn words_are_read_back() {
     for layout in Layout::ALL {
         for seed in 0..200 {
             let made = create_vm(layout, seed);
             let words = made.message.words();
-            let mut reader = Reader::new(&words);
-            let config = reader.value(&Type::Union(layout.config()));
-            let file = Type::Nullable(&Type::Descriptor);
-            let files = (0..layout.files()).map(|_| reader.value(&file)).collect();
-            assert_eq!(reader.rest(), [0; 0]);
+            let (config, files) = Reader::new(&words).create_vm(layout).unwrap();
             // Numbers of descriptors are those of the message.
-            let again = Writer::default().create_vm(layout, &config, &Vec::<Value>::clone(&files));
+            let again = Writer::default().create_vm(layout, &config, &files);
             assert_eq!(again.bytes, made.message.bytes);
             let numbers: Vec<_> = (0..again.descriptors.len()).collect();
             assert_eq!(again.descriptors, numbers);
+            let mut longer = words.clone();
+            longer.push(0);
+            assert!(Reader::new(&longer).create_vm(layout).is_err());
+            for end in (0..words.len()).step_by(words.len() / 8 + 1) {
+                assert!(Reader::new(&words[..end]).create_vm(layout).is_err());
+            }
         }
     }
 }

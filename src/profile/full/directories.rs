@@ -46,7 +46,7 @@ fn running(path: &Path) -> Option<VirtualMachineDebugInfo> {
         requesterPid: note.client.unwrap_or_default(),
         hostConsoleName: note.console,
         temporaryDirectory: path.to_string_lossy().into_owned(),
-        ..Default::default()
+        instanceId: note.instance.map_or([0; 64], |id| *id),
     })
 }
 

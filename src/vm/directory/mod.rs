@@ -234,6 +234,17 @@ impl VmDirectory {
         self.append(&Line::Vmm(process(pid)?, &kind.to_ascii_lowercase()))
     }
 
+    /// Notes the VM's instance id, for programs that list VMs, unless it has none.
+    ///
+    /// # Errors
+    /// If the note cannot be written.
+    pub fn note_instance(&self, id: &[u8; 64]) -> io::Result<()> {
+        if *id == [0; 64] {
+            return Ok(());
+        }
+        self.append(&Line::Instance(id))
+    }
+
     fn append(&self, line: &Line<'_>) -> io::Result<()> {
         append(self.fd(), line)
     }

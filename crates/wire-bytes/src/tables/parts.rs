@@ -136,10 +136,10 @@ union!(INPUT_DEVICE_15_QPR1 InputDevice {
     multiTouch: Parcelable(&MULTI_TOUCH),
 });
 
-// GpuConfig got `waylandSocketFd` in 17.1.
+// GpuConfig got `waylandSocketFd` in 17.1. What is nullable about an array is so of its elements, too.
 parcelable!(GPU_CONFIG_15 GpuConfig {
     backend: TEXT_OR_NULL,
-    contextTypes: Nullable(&TEXTS),
+    contextTypes: Nullable(&Array(&TEXT_OR_NULL)),
     pciAddress: TEXT_OR_NULL,
     rendererFeatures: TEXT_OR_NULL,
     rendererUseEgl: Bool,
@@ -150,7 +150,7 @@ parcelable!(GPU_CONFIG_15 GpuConfig {
 });
 parcelable!(GPU_CONFIG_17_1 GpuConfig {
     backend: TEXT_OR_NULL,
-    contextTypes: Nullable(&TEXTS),
+    contextTypes: Nullable(&Array(&TEXT_OR_NULL)),
     pciAddress: TEXT_OR_NULL,
     rendererFeatures: TEXT_OR_NULL,
     rendererUseEgl: Bool,
