@@ -60,9 +60,7 @@ pub fn run() -> ExitCode {
         .map_err(start::Error::from)
         .and_then(|command| match command {
             args::Command::Help => print(&args::help()),
-            args::Command::Version => {
-                print(&format!("{} {}", profile::NAME, env!("CARGO_PKG_VERSION")))
-            }
+            args::Command::Version => print(&args::version()),
             args::Command::Serve(fds, wire) => start::serve(fds, wire).map(|end| match end {
                 start::End::HungUp => ExitCode::SUCCESS,
                 start::End::Signalled(signal) => ExitCode::from(signal.exit_status()),

@@ -9,7 +9,7 @@
     reason = "a failed test panics"
 )]
 
-use avf_aidl::service::{IVirtualizationService, VirtualMachineConfig, VirtualMachineDebugInfo};
+use avf_aidl::service::{VirtualMachineConfig, VirtualMachineDebugInfo};
 use rsbinder::ExceptionCode;
 use std::collections::BTreeSet;
 use std::fs;
