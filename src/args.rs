@@ -71,7 +71,7 @@ socketpair and a pipe, forks, and leaves one end of each to this program:
                        not show it; {releases}.
                        createVm always shows it, whatever is said here.
   -h, --help           this text
-  -V, --version        the version
+  -V, --version        the version, and the releases of Android whose interfaces are built in
 
 The program ends, and its VMs with it, when the client closes the socket or dies.
 
@@ -95,6 +95,16 @@ Environment:
 To try it:  vm run --help",
         version = env!("CARGO_PKG_VERSION"),
         releases = releases(),
+    )
+}
+
+/// The version, and the releases that are built in. Programs read the second line.
+#[must_use]
+pub fn version() -> String {
+    format!(
+        "{NAME} {}\nAndroid releases: {}",
+        env!("CARGO_PKG_VERSION"),
+        releases()
     )
 }
 
@@ -197,6 +207,19 @@ mod tests {
                 .chain(line.split_whitespace())
                 .map(OsString::from),
         )
+    }
+
+    #[test]
+    fn the_version_names_the_releases() {
+        let text = version();
+        let (first, second) = text.split_once('\n').unwrap();
+        assert_eq!(first, format!("{NAME} {}", env!("CARGO_PKG_VERSION")));
+        let names = second.strip_prefix("Android releases: ").unwrap();
+        let releases: Vec<Release> = names
+            .split(", ")
+            .map(|name| name.parse().unwrap())
+            .collect();
+        assert_eq!(releases, avf_wire::built().collect::<Vec<_>>());
     }
 
     #[test]

@@ -30,8 +30,12 @@ pub enum Kind {
 }
 
 /// A VM could not be created, started or controlled.
+// In a box: every step of creating a VM can return one, and most of the code would be moving it.
 #[derive(Debug)]
-pub struct Error {
+pub struct Error(Box<Parts>);
+
+#[derive(Debug)]
+struct Parts {
     kind: Kind,
     /// Empty if the cause alone says it.
     what: String,
@@ -39,22 +43,18 @@ pub struct Error {
 }
 
 impl Error {
+    fn made(kind: Kind, what: String, source: Option<Cause>) -> Self {
+        Self(Box::new(Parts { kind, what, source }))
+    }
+
     /// An error without a cause: `what` names the value and the remedy.
     pub fn new(kind: Kind, what: impl Into<String>) -> Self {
-        Self {
-            kind,
-            what: what.into(),
-            source: None,
-        }
+        Self::made(kind, what.into(), None)
     }
 
     /// A step failed for a cause.
     pub fn failed(what: impl Into<String>, source: impl Into<Cause>) -> Self {
-        Self {
-            kind: Kind::Failure,
-            what: what.into(),
-            source: Some(source.into()),
-        }
+        Self::made(Kind::Failure, what.into(), Some(source.into()))
     }
 
     /// Wraps a system error with what was being done.
@@ -64,11 +64,7 @@ impl Error {
 
     /// An error whose text is that of `source`.
     pub fn of(kind: Kind, source: impl Into<Cause>) -> Self {
-        Self {
-            kind,
-            what: String::new(),
-            source: Some(source.into()),
-        }
+        Self::made(kind, String::new(), Some(source.into()))
     }
 
     /// A field has a value that it must not have.
@@ -87,10 +83,7 @@ impl Error {
             ExceptionCode::ServiceSpecific | ExceptionCode::TransactionFailed => Kind::Failure,
             code => Kind::Answer(code),
         };
-        Self {
-            kind,
-            ..Self::failed(what, status)
-        }
+        Self::made(kind, what.into(), Some(status.into()))
     }
 
     /// The VM is `is`, but `call` needs one that is `wanted`.
@@ -111,37 +104,38 @@ impl Error {
     /// Adds what can be done about it.
     #[must_use]
     pub fn with_remedy(mut self, remedy: &str) -> Self {
-        if self.what.is_empty() {
-            let source = self.source.take();
-            self.what = source
+        let parts = &mut *self.0;
+        if parts.what.is_empty() {
+            let source = parts.source.take();
+            parts.what = source
                 .as_deref()
                 .map(|e| host::chain(e))
                 .unwrap_or_default();
         }
-        self.what = format!("{}; {remedy}", self.what);
+        parts.what = format!("{}; {remedy}", parts.what);
         self
     }
 
     /// What the failure means for the client.
     #[must_use]
     pub fn kind(&self) -> Kind {
-        self.kind
+        self.0.kind
     }
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.source {
-            Some(source) if self.what.is_empty() => source.fmt(f),
-            _ => f.write_str(&self.what),
+        match &self.0.source {
+            Some(source) if self.0.what.is_empty() => source.fmt(f),
+            _ => f.write_str(&self.0.what),
         }
     }
 }
 
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        let source: &(dyn StdError + 'static) = self.source.as_deref()?;
-        if self.what.is_empty() {
+        let source: &(dyn StdError + 'static) = self.0.source.as_deref()?;
+        if self.0.what.is_empty() {
             source.source()
         } else {
             Some(source)

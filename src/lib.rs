@@ -29,6 +29,9 @@ pub mod service;
 pub mod settings;
 pub mod signals;
 pub mod start;
+#[cfg(target_env = "gnu")]
+#[expect(unsafe_code, reason = "a function of the C library")]
+mod static_libc;
 pub mod status;
 pub mod vm;
 
@@ -57,9 +60,7 @@ pub fn run() -> ExitCode {
         .map_err(start::Error::from)
         .and_then(|command| match command {
             args::Command::Help => print(&args::help()),
-            args::Command::Version => {
-                print(&format!("{} {}", profile::NAME, env!("CARGO_PKG_VERSION")))
-            }
+            args::Command::Version => print(&args::version()),
             args::Command::Serve(fds, wire) => start::serve(fds, wire).map(|end| match end {
                 start::End::HungUp => ExitCode::SUCCESS,
                 start::End::Signalled(signal) => ExitCode::from(signal.exit_status()),

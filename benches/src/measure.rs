@@ -2,7 +2,6 @@
 //! The measurements.
 
 use anyhow::{Context, Result, ensure};
-use avf_aidl::service::IVirtualizationService;
 use command_fds::CommandFdExt;
 use rustix::time::{ClockId, clock_gettime};
 use std::env;

@@ -8,7 +8,7 @@
     reason = "a failed test panics"
 )]
 
-use avf_aidl::service::{IVirtualMachine, VirtualMachineRawConfig};
+use avf_aidl::service::VirtualMachineRawConfig;
 use rsbinder::{BinderResult, ExceptionCode};
 use std::fs;
 use std::io::{Read, Write};

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What tells one call from another: its code and the types of its arguments.
 
-use crate::read::{NoObjects, Read, Reader, create_vm};
+use crate::read::{NoObjects, Read, Reader, Stop, create_vm};
 use crate::release::Layout;
 use rsbinder::{Parcel, StatusCode};
 
@@ -68,16 +68,17 @@ impl<M> Interface<M> {
 
 impl<M> Method<M> {
     /// Whether `words` are this method's arguments, whole and nothing else, in a layout.
-    pub(crate) fn fits(&self, words: &[u32], layout: &'static Layout) -> Read<()> {
+    pub(crate) fn fits(&self, words: &[u32], layout: &'static Layout) -> Result<(), Stop> {
         if self.arguments == [Argument::CreateVm] {
             return create_vm(words, layout, &mut NoObjects).0.map(drop);
         }
         let mut objects = NoObjects;
         let mut reader = Reader::new(words, layout, &mut objects);
-        for argument in self.arguments {
-            reader.argument(*argument)?;
-        }
-        reader.finish()
+        let mut arguments = self.arguments.iter();
+        arguments
+            .try_for_each(|argument| reader.argument(*argument))
+            .and_then(|()| reader.finish())
+            .map_err(|_| reader.why())
     }
 }
 

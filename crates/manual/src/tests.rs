@@ -179,7 +179,7 @@ fn managers_pages_name_the_options_and_variables_of_the_help() {
     for name in ["virtmgr", "early_virtmgr"] {
         let page = fs::read_to_string(out.path().join(format!("man/man8/{name}.8"))).unwrap();
         assert_eq!(variables(&page, "VIRTMGR_"), wanted, "{name}");
-        for option in ["rpc\\-server\\-fd", "ready\\-fd", "help", "version"] {
+        for option in ["rpc\\-server\\-fd", "ready\\-fd", "wire", "help", "version"] {
             assert!(page.contains(option), "{name}: {option}");
         }
     }

@@ -8,7 +8,7 @@ use std::os::unix::net::UnixStream;
 
 use crate::disk::{Content, Piece, as_usize};
 use crate::pipe::{Part, Pipe};
-use crate::transmission::{Answer, MAX_REQUEST, Refusal, SMALL_REQUEST, Server, ZEROS};
+use crate::transmission::{Answer, MAX_REQUEST, Refusal, SMALL_REQUEST, Server};
 use crate::wire::{self, NbdError, REPLY_LEN, Request};
 
 impl Server {
@@ -85,8 +85,9 @@ impl Server {
                 }
                 Content::Zero => {
                     send_header(&self.socket, &mut header)?;
-                    let count = as_usize(piece.length).min(ZEROS.len());
-                    (&self.socket).write_all(&ZEROS[..count])?;
+                    let count = as_usize(piece.length).min(self.buffer.len());
+                    self.buffer[..count].fill(0);
+                    (&self.socket).write_all(&self.buffer[..count])?;
                     count as u64
                 }
                 Content::Fill(pattern) => {

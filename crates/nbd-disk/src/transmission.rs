@@ -30,9 +30,6 @@ pub(crate) const SMALL_REQUEST: usize = 32 << 10;
 /// The buffer takes a small read's reply, and whatever the pipe holds.
 const BUFFER_LEN: usize = pipe::CAPACITY;
 
-/// What is sent for, or written as, zeros.
-pub(crate) static ZEROS: [u8; 16 << 10] = [0; 16 << 10];
-
 /// Why a request is refused, and the error that caused it if the request itself was right.
 #[derive(Debug)]
 pub(crate) struct Refusal {

@@ -9,7 +9,7 @@ use rustix::fs::{FallocateFlags, fallocate, fdatasync};
 use rustix::io::retry_on_intr;
 
 use crate::disk::{Disk, Piece, as_usize};
-use crate::transmission::{Answer, MAX_REQUEST, Refusal, SMALL_REQUEST, Server, ZEROS, broken};
+use crate::transmission::{Answer, MAX_REQUEST, Refusal, SMALL_REQUEST, Server, broken};
 use crate::wire::{self, NbdError, Request};
 
 impl Server {
@@ -194,16 +194,20 @@ fn write_at(disk: &mut Disk, mut bytes: &[u8], mut offset: u64) -> Answer {
     Ok(())
 }
 
+/// Bytes that are written as zeros at a time.
+const ZEROS: usize = 16 << 10;
+
 /// Zeroes a piece of a file, by writing if the file system has no better way.
 fn zero(file: &File, how: FallocateFlags, piece: Piece) -> Answer {
     let mode = how | FallocateFlags::KEEP_SIZE;
     if retry_on_intr(|| fallocate(file, mode, piece.start, piece.length)).is_ok() {
         return Ok(());
     }
+    let zeros = vec![0; ZEROS];
     let (mut start, mut left) = (piece.start, piece.length);
     while left > 0 {
-        let count = as_usize(left).min(ZEROS.len());
-        file.write_all_at(&ZEROS[..count], start)?;
+        let count = as_usize(left).min(zeros.len());
+        file.write_all_at(&zeros[..count], start)?;
         start += count as u64;
         left -= count as u64;
     }

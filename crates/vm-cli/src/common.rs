@@ -2,9 +2,12 @@
 //! Options that several commands have.
 
 use crate::size::MemorySize;
+use crate::values::{Releases, Topologies};
+use avf_wire::Release;
 use clap::{Args, ValueEnum};
 use std::num::NonZeroU16;
 use std::path::PathBuf;
+use vm_config::CpuTopology;
 
 /// Which manager to start.
 #[derive(Debug, Clone, Default, Args)]
@@ -12,6 +15,9 @@ pub struct ManagerArgs {
     /// The manager's program [default: next to vm, in the APEX com.android.virt, in PATH]
     #[arg(long, value_name = "FILE")]
     pub manager: Option<PathBuf>,
+    /// The Android release whose interfaces to speak, for a platform's own manager [default: the system's on Android, else the newest]
+    #[arg(long, value_name = "RELEASE", value_parser = Releases)]
+    pub wire: Option<Release>,
 }
 
 /// The guest's machine.
@@ -26,9 +32,9 @@ pub struct MachineArgs {
         allow_negative_numbers = true
     )]
     pub memory: Option<MemorySize>,
-    /// Virtual CPUs [default: one_cpu]
-    #[arg(long, value_enum)]
-    pub cpu_topology: Option<Topology>,
+    /// Virtual CPUs: one_cpu, match_host (as many as the host has) or cpu_count=N [default: one_cpu]
+    #[arg(long, value_name = "TOPOLOGY", value_parser = Topologies, hide_possible_values = true)]
+    pub cpu_topology: Option<CpuTopology>,
     /// Run as a protected VM (the host cannot read guest memory)
     #[arg(short, long)]
     pub protected: bool,
@@ -68,16 +74,9 @@ pub struct DebugArgs {
     /// Enable kernel messages on the console before drivers are loaded
     #[arg(long)]
     pub enable_earlycon: bool,
-}
-
-/// How many virtual CPUs a VM has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-#[value(rename_all = "snake_case")]
-pub enum Topology {
-    /// One
-    OneCpu,
-    /// As many as the host has
-    MatchHost,
+    /// Write the guest's device tree, in its binary form, to FILE before the guest starts (requires crosvm)
+    #[arg(long, value_name = "FILE")]
+    pub dump_device_tree: Option<PathBuf>,
 }
 
 /// How much of a guest can be seen.

@@ -11,6 +11,7 @@ pub mod images;
 pub mod machines;
 pub mod run;
 pub mod size;
+mod values;
 
 use app::{RunAppArgs, RunMicrodroidArgs};
 use clap::{Args, Parser, Subcommand};

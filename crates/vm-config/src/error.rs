@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::error::Category;
 
+use crate::topology::CpuTopologyError;
+
 /// Why a configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -154,6 +156,15 @@ pub enum ValueError {
     #[error("memory_mib is {0}; give 1 to {max} MiB, or leave it out for the default", max = i32::MAX)]
     Memory(i64),
 
+    /// `cpu_topology` does not say how many CPUs.
+    #[error("cpu_topology is {text:?}: {problem}")]
+    CpuTopology {
+        /// The value, shortened if it is very long.
+        text: String,
+        /// What is wrong with it.
+        problem: CpuTopologyError,
+    },
+
     /// `platform_version` is not a SemVer requirement.
     #[error(
         "platform_version is {text:?}, which is not a SemVer requirement ({reason}); give one such as \"~1.0\""
@@ -297,7 +308,10 @@ const SYNONYMS: [(&str, &[&str]); 11] = [
         "console_input_device",
         &["console", "console_input", "serial"],
     ),
-    ("cpu_topology", &["cpu", "cpus", "smp", "vcpu", "vcpus"]),
+    (
+        "cpu_topology",
+        &["cpu", "cpu_count", "cpus", "smp", "vcpu", "vcpus"],
+    ),
     ("devices", &["device", "passthrough", "pci", "vfio"]),
     (
         "disks",

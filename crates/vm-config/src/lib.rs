@@ -17,7 +17,7 @@
 //! | `disks` | array of disks | none |
 //! | `protected` | whether the host must not see the guest's memory | `false` |
 //! | `memory_mib` | memory in MiB, more than 0 | the VMM's default |
-//! | `cpu_topology` | `"one_cpu"` or `"match_host"` | `"one_cpu"` |
+//! | `cpu_topology` | `"one_cpu"`, `"match_host"`, or `"cpu_count=N"` for N CPUs | `"one_cpu"` |
 //! | `platform_version` | a SemVer requirement | `"~1.0"` |
 //! | `devices` | array of the sysfs paths of devices to assign | none |
 //! | `console_input_device` | `"hvc0"` or `"ttyS0"` | the manager's default, `hvc0` |
@@ -52,6 +52,7 @@ mod document;
 mod error;
 mod parcel;
 mod setting;
+mod topology;
 
 use std::fs::File;
 use std::io::Read;
@@ -62,7 +63,8 @@ use serde::Serialize;
 pub use disk::{Contents, Disk, Partition, PartitionGuid, PartitionLabel};
 pub use error::{Error, Location, ValueError};
 pub use parcel::MAX_FILES;
-pub use setting::{ConsoleInputDevice, CpuTopology, MemoryMib, PlatformVersion, UsbConfig};
+pub use setting::{ConsoleInputDevice, MemoryMib, PlatformVersion, UsbConfig};
+pub use topology::{CpuTopology, CpuTopologyError};
 
 /// Compiles the example of the read-me.
 #[cfg(doctest)]

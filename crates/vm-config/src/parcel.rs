@@ -7,11 +7,10 @@ use std::path::Path;
 
 use avf_aidl::service;
 use avf_aidl::service::AssignableDeviceSelector as Selector;
-use avf_aidl::service::cpu_options::CpuTopology as Topology;
 use rsbinder::ParcelFileDescriptor;
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 
-use crate::{Boot, Contents, CpuTopology, Disk, Error, MemoryMib, Partition, VmConfig};
+use crate::{Boot, Contents, Disk, Error, MemoryMib, Partition, VmConfig};
 
 /// The most files that a configuration can name: one call over RPC binder carries 64 file
 /// descriptors, and `createVm` takes three more for the console and the log.
@@ -55,12 +54,7 @@ impl VmConfig {
             protectedVm: self.protected,
             // 0 is the VMM's default.
             memoryMib: self.memory.map_or(0, MemoryMib::as_i32),
-            cpuOptions: service::CpuOptions {
-                cpuTopology: match self.cpu_topology {
-                    CpuTopology::OneCpu => Topology::CpuCount(1),
-                    CpuTopology::MatchHost => Topology::MatchHost(true),
-                },
-            },
+            cpuOptions: self.cpu_topology.to_parcelable(),
             platformVersion: self.platform_version.as_str().to_owned(),
             deviceAssignmentConfig: service::DeviceAssignmentConfig {
                 devices: self.devices.iter().cloned().map(Selector::ByPath).collect(),

@@ -65,17 +65,6 @@ impl<'de> Deserialize<'de> for MemoryMib {
     }
 }
 
-/// How many virtual CPUs a VM gets.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum CpuTopology {
-    /// One.
-    #[default]
-    OneCpu,
-    /// As many as the host has.
-    MatchHost,
-}
-
 /// A SemVer requirement on the virtual platform's version, as it was written.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String")]

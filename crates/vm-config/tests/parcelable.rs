@@ -118,6 +118,10 @@ fn defaults() {
     assert_eq!(parcelable.memoryMib, 0);
     let topology = &parcelable.cpuOptions.cpuTopology;
     assert!(matches!(topology, CpuTopology::CpuCount(1)));
+    let text = r#"{ "bootloader": "boot", "cpu_topology": "cpu_count=3" }"#;
+    let counted = parse(text, dir.path()).to_parcelable().unwrap();
+    let topology = &counted.cpuOptions.cpuTopology;
+    assert!(matches!(topology, CpuTopology::CpuCount(3)));
     assert!(parcelable.usbConfig.is_none() && parcelable.consoleInputDevice.is_none());
     assert!(parcelable.disks.is_empty());
     assert!(parcelable.deviceAssignmentConfig.devices.is_empty());

@@ -113,7 +113,7 @@ fn defaults() {
 
 #[test]
 fn what_is_printed_reads_the_same() {
-    for text in [EVERYTHING, &with(r#""protected": false"#)] {
+    for text in [EVERYTHING, &with(r#""cpu_topology": "cpu_count=3""#)] {
         let config = parse(text).unwrap();
         let printed = serde_json::to_string_pretty(&config).unwrap();
         let again = VmConfig::parse(&printed, Path::new("/elsewhere")).unwrap();
@@ -145,6 +145,7 @@ fn an_unknown_key_and_its_neighbour() {
         ),
         // Other words for the same.
         (with(r#""cpus": 2"#), "cpus", "cpu_topology"),
+        (with(r#""cpu_count": 2"#), "cpu_count", "cpu_topology"),
         (with(r#""cmdline": "x""#), "cmdline", "params"),
         (with(r#""ram": 5"#), "ram", "memory_mib"),
         (with(r#""disks": [{"file": "i"}]"#), "file", "image"),
@@ -288,7 +289,25 @@ fn bad_values() {
         (with(r#""memory_mib": "512""#), &["\"512\""]),
         (
             with(r#""cpu_topology": "two_cpus""#),
-            &["`two_cpus`", "`one_cpu`", "`match_host`"],
+            &[
+                "cpu_topology is \"two_cpus\": it is not a CPU topology",
+                "give one_cpu, match_host or cpu_count=N",
+            ],
+        ),
+        (
+            with(r#""cpu_topology": "cpu_count=0""#),
+            &["cpu_topology is \"cpu_count=0\": a VM has at least one CPU"],
+        ),
+        (
+            with(r#""cpu_topology": "cpu_count=x""#),
+            &["is not a whole number", "for example cpu_count=4"],
+        ),
+        (
+            with(r#""cpu_topology": 4"#),
+            &[
+                "integer `4`, expected \"one_cpu\", \"match_host\" or \"cpu_count=N\"",
+                "correct the value",
+            ],
         ),
         (
             with(r#""console_input_device": "hvc1""#),

@@ -2,7 +2,7 @@
 //! `vm run-app` and `vm run-microdroid`: payloads of APKs in Microdroid VMs.
 
 use crate::cli::app::{MicrodroidArgs, RunAppArgs, RunMicrodroidArgs};
-use crate::cli::common::{DebugLevel as Level, Topology};
+use crate::cli::common::DebugLevel as Level;
 use crate::images::{NewFiles, open, partition, update_idsig};
 use crate::machines;
 use crate::run::life::{self, Request};
@@ -19,10 +19,8 @@ use std::process::ExitCode;
 use vmclient::Manager;
 use vmclient::avf_aidl::service::AssignableDeviceSelector::ByPath;
 use vmclient::avf_aidl::service::app_config::{CustomConfig, DebugLevel, Payload};
-use vmclient::avf_aidl::service::cpu_options::CpuTopology;
 use vmclient::avf_aidl::service::{
-    CpuOptions, PartitionType, VirtualMachineAppConfig, VirtualMachineConfig,
-    VirtualMachinePayloadConfig,
+    PartitionType, VirtualMachineAppConfig, VirtualMachineConfig, VirtualMachinePayloadConfig,
 };
 use vmclient::rsbinder::ParcelFileDescriptor;
 
@@ -129,7 +127,7 @@ fn run(
     }
     let request = Request {
         name,
-        program: &program,
+        manager: manager::options(&program, &args.manager),
         early: args.early,
         debug: &args.debug,
         verbose,
@@ -197,12 +195,7 @@ fn settings(args: &MicrodroidArgs) -> Result<VirtualMachineAppConfig> {
             Level::Full => DebugLevel::FULL,
         },
         memoryMib: i32::try_from(memory).context("cannot use --mem")?,
-        cpuOptions: CpuOptions {
-            cpuTopology: match machine.cpu_topology {
-                Some(Topology::MatchHost) => CpuTopology::MatchHost(true),
-                Some(Topology::OneCpu) | None => CpuTopology::CpuCount(1),
-            },
-        },
+        cpuOptions: machine.cpu_topology.unwrap_or_default().to_parcelable(),
         protectedVm: machine.protected,
         hugePages: machine.hugepages,
         boostUclamp: machine.boost_uclamp,

@@ -37,7 +37,7 @@ pub(crate) fn check(args: &FeatureArgs) -> Result<ExitCode> {
 fn ask(args: &FeatureArgs) -> Result<bool> {
     let name = full(&args.feature);
     let program = manager::locate(&args.manager, args.early)?;
-    let manager = manager::start_quietly(&program)?;
+    let manager = manager::start_quietly(&program, &args.manager)?;
     let enabled = manager
         .service()
         .isFeatureEnabled(&name)

@@ -20,7 +20,7 @@ use vmclient::rsbinder::ParcelFileDescriptor;
 /// Makes a partition image.
 pub(crate) fn create_partition(args: &CreatePartitionArgs) -> Result<ExitCode> {
     let program = manager::locate(&args.manager, false)?;
-    let manager = manager::start_quietly(&program)?;
+    let manager = manager::start_quietly(&program, &args.manager)?;
     let kind = match args.kind {
         PartitionKind::Raw => PartitionType::RAW,
         PartitionKind::Instance => PartitionType::ANDROID_VM_INSTANCE,
@@ -33,7 +33,7 @@ pub(crate) fn create_partition(args: &CreatePartitionArgs) -> Result<ExitCode> {
 /// Makes or updates an idsig file.
 pub(crate) fn create_idsig(args: &CreateIdsigArgs) -> Result<ExitCode> {
     let program = manager::locate(&args.manager, false)?;
-    let manager = manager::start_quietly(&program)?;
+    let manager = manager::start_quietly(&program, &args.manager)?;
     update_idsig(&manager, &args.apk, &args.path)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -31,9 +31,12 @@ pub(crate) fn locate(args: &ManagerArgs, early: bool) -> Result<PathBuf> {
     })
 }
 
-/// How a manager is started whose log matters only if it fails.
-pub(crate) fn options(program: &Path) -> ManagerOptions {
-    let options = ManagerOptions::new(program).own_process_group();
+/// How the manager `program` is started whose log matters only if it fails.
+pub(crate) fn options(program: &Path, args: &ManagerArgs) -> ManagerOptions {
+    let mut options = ManagerOptions::new(program).own_process_group();
+    if let Some(release) = args.wire {
+        options = options.release(release);
+    }
     if std::env::var_os(LOG_VARIABLE).is_none() {
         options.env(LOG_VARIABLE, "warn")
     } else {
@@ -45,8 +48,10 @@ pub(crate) fn options(program: &Path) -> ManagerOptions {
 ///
 /// # Errors
 /// If it does not start.
-pub(crate) fn start_quietly(program: &Path) -> Result<Manager> {
-    Ok(Manager::start(&options(program).stderr(Stderr::Keep))?)
+pub(crate) fn start_quietly(program: &Path, args: &ManagerArgs) -> Result<Manager> {
+    Ok(Manager::start(
+        &options(program, args).stderr(Stderr::Keep),
+    )?)
 }
 
 /// Finds the VMM as the managers do: by the host's settings, below its root directory.

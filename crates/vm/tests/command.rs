@@ -97,12 +97,76 @@ fn options_are_checked_before_a_manager_is_started() {
             "{size}: {stderr}"
         );
     }
-    let (code, _, stderr) = run(GOOD, &["--cpu-topology", "many"]);
-    assert_eq!(code, 2);
-    assert!(
-        stderr.contains("one_cpu") && stderr.contains("match_host"),
-        "{stderr}"
+    for (topology, part) in [
+        ("many", "it is not a CPU topology"),
+        ("cpu_count=0", "a VM has at least one CPU"),
+        ("cpu_count=x", "the number of CPUs is not a whole number"),
+    ] {
+        let (code, stdout, stderr) = run(GOOD, &["--cpu-topology", topology]);
+        assert_eq!((code, stdout.as_str()), (2, ""), "{topology}");
+        let first = format!(
+            "error: invalid value '{topology}' for '--cpu-topology <TOPOLOGY>': {part}; give one_cpu, \
+             match_host or cpu_count=N, for example cpu_count=4\n"
+        );
+        assert!(stderr.starts_with(&first), "{topology}: {stderr}");
+    }
+    let args = ["--cpu-topology", "cpu_count=4", "--manager", "/nonexistent"];
+    let (code, _, stderr) = run(GOOD, &args);
+    assert!(code == 1 && stderr.contains("/nonexistent"), "{stderr}");
+}
+
+#[test]
+fn a_release_that_is_not_built_in_is_refused_by_every_command_that_starts_a_manager() {
+    for args in [
+        &["run", "x.json"][..],
+        &["run-microdroid"],
+        &["list"],
+        &["info"],
+        &["create-partition", "x", "1M"],
+        &["create-idsig", "x", "y"],
+        &["check-feature-enabled", "network"],
+    ] {
+        for release in ["14", "15-QPR1", ""] {
+            let mut command = vm();
+            let (code, _, stderr) = outcome(command.args(args).args(["--wire", release]));
+            assert_eq!(code, 2, "{args:?} {release}: {stderr}");
+            let part = format!(
+                "'{release}' for '--wire <RELEASE>'\n  [possible values: 15, 15-qpr1, 15-qpr2, 16, "
+            );
+            let part = if release.is_empty() {
+                "'--wire <RELEASE>'".to_owned()
+            } else {
+                part
+            };
+            assert!(stderr.contains(&part), "{args:?} {release}: {stderr}");
+        }
+    }
+    let (code, _, stderr) = run(GOOD, &["--wire", "15-qpr1", "--manager", "/nonexistent"]);
+    assert!(code == 1 && stderr.contains("/nonexistent"), "{stderr}");
+}
+
+#[test]
+fn a_device_tree_needs_a_file_that_can_be_written() {
+    let args = [
+        "--dump-device-tree",
+        "/nonexistent/tree",
+        "--manager",
+        "/nonexistent",
+    ];
+    let (code, _, stderr) = run(GOOD, &args);
+    assert_eq!(code, 1);
+    assert_eq!(
+        stderr,
+        "error: cannot write --dump-device-tree /nonexistent/tree: No such file or directory (os error 2); \
+         name a file that may be written, or one in a directory that may be\n"
     );
+    // Nothing is left of one for a VM that cannot be run.
+    let dir = TempDir::new().unwrap();
+    let tree = dir.path().join("tree");
+    let args = ["--dump-device-tree", tree.to_str().unwrap()];
+    let (code, _, stderr) = run(GOOD, &[&args[..], &["--manager", "/nonexistent"]].concat());
+    assert!(code == 1 && stderr.contains("/nonexistent"), "{stderr}");
+    assert!(!tree.exists());
 }
 
 #[test]

@@ -82,8 +82,8 @@ impl Control {
 
     /// The VM's binder object, for the calls that this crate does not wrap.
     #[must_use]
-    pub fn binder(&self) -> Strong<dyn IVirtualMachine> {
-        self.vm.clone()
+    pub fn binder(&self) -> &dyn IVirtualMachine {
+        &*self.vm
     }
 
     /// How far the VM is.

@@ -128,8 +128,8 @@ impl VmInstance {
 
     /// The VM's binder object, for the calls that this crate does not wrap.
     #[must_use]
-    pub fn binder(&self) -> Strong<dyn IVirtualMachine> {
-        self.vm.clone()
+    pub fn binder(&self) -> &dyn IVirtualMachine {
+        &*self.vm
     }
 
     /// Waits until the payload has said that it is ready.

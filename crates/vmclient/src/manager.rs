@@ -45,6 +45,7 @@ impl HangUp {
 pub struct Manager {
     process: Arc<Process>,
     session: RpcSession,
+    // A clone of it would speak the newest release.
     service: Strong<dyn IVirtualizationService>,
     timing: Timing,
 }
@@ -108,8 +109,8 @@ impl Manager {
 
     /// The manager's service, for the calls that this crate does not wrap.
     #[must_use]
-    pub fn service(&self) -> Strong<dyn IVirtualizationService> {
-        self.service.clone()
+    pub fn service(&self) -> &dyn IVirtualizationService {
+        &*self.service
     }
 
     /// Creates a VM and registers for its events. It does not run yet.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What the global service gave for a VM: a CID and a directory, as an object or as numbers.
 
+use super::global::{Global, Repeat};
 use super::reporter::Reporter;
 use crate::client::Client;
 use avf_aidl::global::IGlobalVmContext;
@@ -23,8 +24,9 @@ enum Form {
     /// The service has the CID reserved until the VM is unregistered, or this manager is gone.
     Plain {
         service: Internal,
+        global: Arc<Global>,
         reporter: Arc<Reporter>,
-        vm: OnceLock<ListedVm>,
+        vm: OnceLock<Arc<ListedVm>>,
     },
 }
 
@@ -37,10 +39,11 @@ impl fmt::Debug for GlobalContext {
 }
 
 impl GlobalContext {
-    /// What `service` allocated.
+    /// What `service` allocated, one that `global` found.
     pub(super) fn new(
         service: Internal,
         allocated: Allocated,
+        global: Arc<Global>,
         reporter: Arc<Reporter>,
     ) -> BinderResult<Self> {
         Ok(match allocated {
@@ -54,6 +57,7 @@ impl GlobalContext {
                 directory: context.tempDir,
                 form: Form::Plain {
                     service,
+                    global,
                     reporter,
                     vm: OnceLock::new(),
                 },
@@ -71,20 +75,26 @@ impl GlobalContext {
 
     /// Makes the VM known to the service, if it wants to know it.
     pub(super) fn register(&self, name: &str, client: &Client) -> BinderResult<()> {
-        let Form::Plain { service, vm, .. } = &self.form else {
+        let Form::Plain {
+            service,
+            global,
+            vm,
+            ..
+        } = &self.form
+        else {
             return Ok(());
         };
         let listed = vm.get_or_init(|| {
-            ListedVm::new(VirtualMachineDebugInfo {
+            Arc::new(ListedVm::new(VirtualMachineDebugInfo {
                 name: name.to_owned(),
                 cid: self.cid,
                 temporaryDirectory: self.directory.clone(),
                 requesterUid: client.uid().cast_signed(),
                 requesterPid: client.pid(),
                 ..Default::default()
-            })
+            }))
         });
-        service.register_vm(self.cid, &listed.object())
+        global.register(service, self.cid, listed)
     }
 
     /// Has the VM's console listed at `path`.
@@ -104,14 +114,16 @@ impl GlobalContext {
 impl Drop for GlobalContext {
     fn drop(&mut self) {
         let Form::Plain {
-            service, reporter, ..
+            global, reporter, ..
         } = &self.form
         else {
             return;
         };
-        let (service, cid) = (service.clone(), self.cid);
+        let (global, cid) = (Arc::clone(global), self.cid);
         reporter.send(move || {
-            if let Err(e) = service.unregister_vm(cid) {
+            let forgotten =
+                global.try_call(Repeat::IfUnanswered, |service| service.unregister_vm(cid));
+            if let Err(e) = forgotten {
                 log::warn!("the global service does not forget the VM with the CID {cid}: {e}");
             }
         });

@@ -6,8 +6,9 @@ use crate::error::Error;
 use crate::status::{failure, unsupported};
 use rsbinder::{BinderResult, Status, StatusCode};
 use service_client::Service;
+use service_client::wire::ListedVm;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError, Weak};
 
 /// The global service's object.
 pub(super) use service_client::wire::Internal;
@@ -17,6 +18,8 @@ pub(super) use service_client::wire::Internal;
 pub(super) struct Global {
     root: PathBuf,
     service: Mutex<Option<Arc<Service>>>,
+    /// The VMs that a service knows from this manager only, with their CIDs.
+    listed: Mutex<Vec<(i32, Weak<ListedVm>)>>,
 }
 
 impl Global {
@@ -24,6 +27,7 @@ impl Global {
         Self {
             root,
             service: Mutex::new(None),
+            listed: Mutex::default(),
         }
     }
 
@@ -46,7 +50,39 @@ impl Global {
         let found = Arc::new(found);
         // The first one that was found stays, since VMs may have something of it.
         let known = Arc::clone(self.service().get_or_insert_with(|| Arc::clone(&found)));
+        if Arc::ptr_eq(&known, &found) {
+            self.register_again(found.internal());
+        }
         Ok(Some(known))
+    }
+
+    /// Makes `vm` known to the service, and to the one after it.
+    pub(super) fn register(
+        &self,
+        service: &Internal,
+        cid: i32,
+        vm: &Arc<ListedVm>,
+    ) -> BinderResult<()> {
+        service.register_vm(cid, &vm.object())?;
+        let mut listed = self.listed();
+        listed.retain(|(_, vm)| vm.strong_count() > 0);
+        listed.push((cid, Arc::downgrade(vm)));
+        Ok(())
+    }
+
+    fn listed(&self) -> MutexGuard<'_, Vec<(i32, Weak<ListedVm>)>> {
+        self.listed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes the VMs that the service before knew known to this one.
+    fn register_again(&self, service: &Internal) {
+        let listed = self.listed().clone();
+        for (cid, vm) in listed {
+            let Some(vm) = vm.upgrade() else { continue };
+            if let Err(e) = service.register_vm(cid, &vm.object()) {
+                log::warn!("the new global service does not list the VM with the CID {cid}: {e}");
+            }
+        }
     }
 
     /// Finds the service. One that this user may not connect to is as none: it gives nothing that an own

@@ -91,8 +91,9 @@ impl Full {
             else {
                 return Ok(None);
             };
-            let reporter = Arc::clone(&self.reporter);
-            let context = GlobalContext::new(service, allocated, reporter).map_err(refused)?;
+            let (global, reporter) = (Arc::clone(&self.global), Arc::clone(&self.reporter));
+            let context =
+                GlobalContext::new(service, allocated, global, reporter).map_err(refused)?;
             let (cid, path) = (context.cid(), context.directory().to_owned());
             let cid = u32::try_from(cid)
                 .ok()

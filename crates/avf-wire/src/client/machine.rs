@@ -13,7 +13,8 @@ use rsbinder::{
     BinderResult, Interface, ParcelFileDescriptor, Proxy, SIBinder, StatusCode, Strong,
 };
 
-/// The VM `binder` of a manager, spoken to as a client of `release` does.
+/// The VM `binder` of a manager, spoken to as a client of `release` does. A clone of the result speaks the
+/// newest release.
 ///
 /// # Errors
 /// `BadType` if the object is not a VM, or is not remote.

@@ -13,7 +13,8 @@ use rsbinder::{
     BinderResult, Interface, Parcel, ParcelFileDescriptor, Proxy, SIBinder, StatusCode, Strong,
 };
 
-/// The service `binder` of a manager, spoken to as a client of `release` does.
+/// The service `binder` of a manager, spoken to as a client of `release` does. A clone of the result speaks
+/// the newest release: `Strong` makes it of the binder alone.
 ///
 /// # Errors
 /// `BadType` if the object is not a service of a manager, or is not remote.

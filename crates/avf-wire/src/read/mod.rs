@@ -33,9 +33,9 @@ pub(crate) fn create_vm(
     words: &[u32],
     layout: &'static Layout,
     objects: &mut dyn Objects,
-) -> (Read<CreateVm>, field::Set) {
+) -> (Result<CreateVm, Stop>, field::Set) {
     let mut reader = Reader::new(words, layout, objects);
-    let read = arguments(&mut reader);
+    let read = arguments(&mut reader).map_err(|_| reader.why());
     (read, reader.asked())
 }
 

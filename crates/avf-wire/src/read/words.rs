@@ -38,8 +38,13 @@ impl std::fmt::Display for Stop {
     }
 }
 
-/// What is read, or where that stopped.
-pub(crate) type Read<T> = Result<T, Stop>;
+/// Reading has stopped; the reader knows where and why. An error of no size keeps each step of reading
+/// small.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Stopped;
+
+/// What is read.
+pub(crate) type Read<T> = Result<T, Stopped>;
 
 /// Gives the objects of a message, which are not in its bytes, by the place where each is named.
 pub(crate) trait Objects {
@@ -79,6 +84,7 @@ pub(crate) struct Reader<'a> {
     asked: field::Set,
     files: u32,
     field: &'static str,
+    stop: Option<Stop>,
     objects: &'a mut dyn Objects,
 }
 
@@ -96,6 +102,7 @@ impl<'a> Reader<'a> {
             asked: 0,
             files: 0,
             field: "the arguments",
+            stop: None,
             objects,
         }
     }
@@ -119,16 +126,28 @@ impl<'a> Reader<'a> {
         self.asked
     }
 
-    pub(crate) fn stop<T>(&self, at: usize, why: &'static str) -> Read<T> {
-        Err(Stop {
+    /// Why reading stopped.
+    pub(crate) fn why(&self) -> Stop {
+        self.stop.unwrap_or(Stop {
+            offset: self.at * WORD,
+            field: self.field,
+            word: None,
+            why: "cannot be read",
+        })
+    }
+
+    #[cold]
+    pub(crate) fn stop<T>(&mut self, at: usize, why: &'static str) -> Read<T> {
+        self.stop = Some(Stop {
             offset: at * WORD,
             field: self.field,
             word: self.words.get(at).copied().filter(|_| at < self.end),
             why,
-        })
+        });
+        Err(Stopped)
     }
 
-    pub(crate) fn stop_here<T>(&self, why: &'static str) -> Read<T> {
+    pub(crate) fn stop_here<T>(&mut self, why: &'static str) -> Read<T> {
         self.stop(self.at, why)
     }
 
@@ -139,16 +158,18 @@ impl<'a> Reader<'a> {
     }
 
     /// Everything must have been read.
-    pub(crate) fn finish(&self) -> Read<()> {
+    pub(crate) fn finish(&mut self) -> Read<()> {
         if self.at == self.end {
             return Ok(());
         }
-        Err(Stop {
+        self.field = "the arguments";
+        self.stop = Some(Stop {
             offset: self.at * WORD,
             field: "the arguments",
             word: None,
             why: "go on where they should end",
-        })
+        });
+        Err(Stopped)
     }
 
     fn word(&mut self) -> Read<u32> {

@@ -95,13 +95,18 @@ fn facts(args: &InfoArgs) -> Vec<Fact> {
     ];
     facts.extend(vmms::acceleration());
     facts.extend(vmms::all());
-    facts.extend([
-        vmms::manager("virtmgr", "manager"),
-        vmms::manager("early_virtmgr", "early manager"),
-        service::binder(),
-        service::global(),
-    ]);
-    facts.extend(service::of_manager(&args.manager));
+    let named = args.manager.manager.as_deref();
+    facts.extend(vmms::manager(
+        "virtmgr",
+        "manager",
+        "virtmgr_releases",
+        named,
+    ));
+    let (name, releases) = ("early_virtmgr", "early_virtmgr_releases");
+    facts.extend(vmms::manager(name, "early manager", releases, None));
+    facts.extend([service::binder(), service::global()]);
+    let (offers, policy) = service::of_manager(&args.manager);
+    facts.extend(offers);
     facts.extend(rights::permissions());
     facts.extend([
         rights::limit(
@@ -118,6 +123,7 @@ fn facts(args: &InfoArgs) -> Vec<Fact> {
         ),
         rights::capabilities(),
     ]);
+    facts.extend(policy);
     facts
 }
 
@@ -125,6 +131,11 @@ fn table(facts: &[Fact], paint: Paint) -> String {
     let mut text = String::new();
     let width = facts.iter().map(|fact| fact.title.len()).max().unwrap_or(0);
     for fact in facts {
+        if fact.key == service::POLICY {
+            // The last line, in the form of Android's tool, which programs look for.
+            text += &format!("{}: {}\n", fact.title, fact.value);
+            continue;
+        }
         // Padded before it is coloured: the codes have a length, too.
         let mark = match fact.available {
             Some(true) => paint.good("yes"),

@@ -7,7 +7,10 @@ use crate::feature::{KNOWN, short};
 use crate::machines::root;
 use crate::manager;
 use anyhow::{Context, Result};
+use host::printable;
 use service_client::{Kernel, SERVICE_NAME, Way};
+use vmclient::Manager;
+use vmclient::rsbinder::ExceptionCode;
 
 /// The kernel's binder driver, with a service manager.
 pub(super) fn binder() -> Fact {
@@ -62,22 +65,42 @@ pub(super) fn global() -> Fact {
     }
 }
 
-/// What the manager offers: operating systems for apps, and features.
-pub(super) fn of_manager(args: &ManagerArgs) -> Vec<Fact> {
-    match ask(args) {
-        Ok(facts) => facts,
-        Err(e) => vec![Fact::lacking(
+/// The key of the debug policy.
+pub(super) const POLICY: &str = "debug_policy";
+
+/// What the manager offers, operating systems for apps and features, and its debug policy.
+pub(super) fn of_manager(args: &ManagerArgs) -> (Vec<Fact>, Option<Fact>) {
+    let lacking = |e: anyhow::Error| {
+        vec![Fact::lacking(
             "features",
             "features",
             "the manager could not be asked",
             format!("{e:#}"),
-        )],
+        )]
+    };
+    let manager =
+        manager::locate(args, false).and_then(|program| manager::start_quietly(&program, args));
+    match manager {
+        Ok(manager) => (offers(&manager).unwrap_or_else(lacking), policy(&manager)),
+        Err(e) => (lacking(e), None),
     }
 }
 
-fn ask(args: &ManagerArgs) -> Result<Vec<Fact>> {
-    let program = manager::locate(args, false)?;
-    let manager = manager::start_quietly(&program)?;
+/// What the manager lets guests expose for debugging; none where the release that is spoken has no way to
+/// ask.
+fn policy(manager: &Manager) -> Option<Fact> {
+    let text = match manager.service().getDebugPolicy() {
+        Ok(text) => text,
+        Err(status) if status.exception_code() == ExceptionCode::UnsupportedOperation => {
+            return None;
+        }
+        Err(status) => format!("unknown: {}", manager::refused("getDebugPolicy", status)),
+    };
+    let text = printable(&text).into_owned();
+    Some(Fact::value(POLICY, "Debug policy", text))
+}
+
+fn offers(manager: &Manager) -> Result<Vec<Fact>> {
     let service = manager.service();
     let mut systems = service
         .getSupportedOSList()

@@ -73,16 +73,45 @@ fn features(program: &Path) -> Option<Vec<(&'static str, bool)>> {
     Abilities::of(program.to_owned()).features(scratch.path())
 }
 
-/// The first line that a manager prints when asked for its version.
-fn version(program: &Path) -> Option<String> {
-    let output = Command::new(program)
-        .arg("--version")
-        .stdin(Stdio::null())
-        .output()
-        .ok()?;
-    let text = String::from_utf8_lossy(&output.stdout);
-    let line = text.lines().next().filter(|_| output.status.success())?;
-    Some(line.trim().to_owned())
+/// What a manager says of itself.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Version {
+    /// Its name and version.
+    title: Option<String>,
+    /// The releases of Android that are built into it; none if it does not say.
+    releases: Vec<String>,
+}
+
+impl Version {
+    /// Asks a manager.
+    fn of(program: &Path) -> Self {
+        let asked = Command::new(program)
+            .arg("--version")
+            .stdin(Stdio::null())
+            .output();
+        match asked {
+            Ok(output) if output.status.success() => {
+                Self::parse(&String::from_utf8_lossy(&output.stdout))
+            }
+            _ => Self::default(),
+        }
+    }
+
+    /// Reads the lines that a manager prints. Those of other projects print one.
+    fn parse(text: &str) -> Self {
+        let mut lines = text.lines().map(str::trim);
+        let title = lines.next().map(str::to_owned);
+        let releases = lines.find_map(|line| line.strip_prefix("Android releases:"));
+        Self {
+            title: title.filter(|title| !title.is_empty()),
+            releases: releases
+                .into_iter()
+                .flat_map(|names| names.split(','))
+                .map(|name| name.trim().to_owned())
+                .filter(|name| !name.is_empty())
+                .collect(),
+        }
+    }
 }
 
 /// The acceleration that the manager would take, if a variable decides it.
@@ -97,17 +126,58 @@ pub(super) fn acceleration() -> Option<Fact> {
     ))
 }
 
-pub(super) fn manager(name: &'static str, title: &'static str) -> Fact {
-    match vmclient::locate(name) {
-        Some(path) => {
-            let version = version(&path).map(|v| format!(": {v}")).unwrap_or_default();
-            Fact::there(name, title, format!("{}{version}", path.display()))
-        }
-        None => Fact::lacking(
+/// The manager called `name`, the program `given` if the user named one, and the releases that are built
+/// into it.
+pub(super) fn manager(
+    name: &'static str,
+    title: &'static str,
+    releases: &'static str,
+    given: Option<&Path>,
+) -> Vec<Fact> {
+    let Some(path) = given.map(Path::to_owned).or_else(|| vmclient::locate(name)) else {
+        return vec![Fact::lacking(
             name,
             title,
             format!("no {name} beside this program, in /apex/com.android.virt/bin or in PATH"),
             "build it with cargo xtask dist",
-        ),
+        )];
+    };
+    let version = Version::of(&path);
+    let line = version.title.map(|title| format!(": {title}"));
+    let line = format!("{}{}", path.display(), line.unwrap_or_default());
+    let mut facts = vec![Fact::there(name, title, line)];
+    if !version.releases.is_empty() {
+        facts.push(Fact {
+            details: Some(version.releases.clone().into()),
+            ..Fact::value(releases, "Android releases", version.releases.join(", "))
+        });
+    }
+    facts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_manager_says_its_version_and_maybe_its_releases() {
+        let version = |title: &str, releases: &[&str]| Version {
+            title: Some(title.to_owned()),
+            releases: releases.iter().map(ToString::to_string).collect(),
+        };
+        for (text, expected) in [
+            (
+                "virtmgr 0.1.0\nAndroid releases: 15, 15-qpr1, 17.1\n",
+                version("virtmgr 0.1.0", &["15", "15-qpr1", "17.1"]),
+            ),
+            ("virtmgr 0.1.0\n", version("virtmgr 0.1.0", &[])),
+            (
+                "other 1\nmore\nAndroid releases:\n",
+                version("other 1", &[]),
+            ),
+            ("", Version::default()),
+        ] {
+            assert_eq!(Version::parse(text), expected, "{text}");
+        }
     }
 }

@@ -115,11 +115,11 @@ impl Machine {
 pub(crate) fn all(args: &ManagerArgs) -> Result<Vec<Machine>> {
     let root = root();
     let mut machines = match manager::locate(args, false) {
-        Ok(program) => match of_manager(&program) {
+        Ok(program) => match of_manager(&program, args) {
             Ok(machines) => machines,
             // The VMs in this user's own places are found without it. What else it knows cannot be
             // told, as where it is not permitted to or its service is down.
-            Err(_) if args.manager.is_none() => Vec::new(),
+            Err(_) if args.manager.is_none() && args.wire.is_none() => Vec::new(),
             Err(e) => return Err(e),
         },
         Err(_) => Vec::new(),
@@ -135,8 +135,8 @@ pub(crate) fn all(args: &ManagerArgs) -> Result<Vec<Machine>> {
 }
 
 /// Asks a manager for the VMs that it knows of.
-fn of_manager(program: &Path) -> Result<Vec<Machine>> {
-    let manager = manager::start_quietly(program)?;
+fn of_manager(program: &Path, args: &ManagerArgs) -> Result<Vec<Machine>> {
+    let manager = manager::start_quietly(program, args)?;
     let listed = match manager.service().debugListVms() {
         Ok(listed) => listed,
         // This user may see no VMs but its own.

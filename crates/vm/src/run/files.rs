@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The files of the user's that a guest's console and log are connected to.
+//! The files of the user's that a guest's console and log are connected to, and that gets its device
+//! tree.
 
+use super::device_tree::DeviceTree;
 use super::sink::Shown;
 use crate::cli::common::DebugArgs;
 use anyhow::{Context, Result, ensure};
@@ -21,6 +23,8 @@ pub(super) struct Files {
     pub(super) log: Shown,
     /// The console's input; none if it comes from who attaches.
     pub(super) input: Option<OwnedFd>,
+    /// Where the device tree goes.
+    pub(super) device_tree: Option<DeviceTree>,
 }
 
 impl Files {
@@ -29,6 +33,8 @@ impl Files {
     /// # Errors
     /// If a file cannot be opened, or there is no terminal where one is needed.
     pub(super) fn open(args: &DebugArgs) -> Result<Self> {
+        let device_tree = args.dump_device_tree.as_deref();
+        let device_tree = device_tree.map(DeviceTree::open).transpose()?;
         if args.attach {
             ensure!(
                 io::stdin().is_terminal() && io::stdout().is_terminal(),
@@ -39,6 +45,7 @@ impl Files {
                 console: Shown::raw_stdout(),
                 log: output("--log", args.log.as_deref())?,
                 input: None,
+                device_tree,
             });
         }
         let console = output("--console", args.console.as_deref())?;
@@ -54,6 +61,7 @@ impl Files {
             console,
             log,
             input,
+            device_tree,
         })
     }
 }

@@ -2,6 +2,7 @@
 //! A VM from its creation to its end, with a manager of its own.
 
 use super::delay::Delay;
+use super::device_tree::DeviceTree;
 use super::files::Files;
 use super::host_console::HostConsole;
 use super::hub::{Hub, Parts};
@@ -18,12 +19,11 @@ use anyhow::{Context, Result, anyhow};
 use host::printable;
 use rustix::fs::OFlags;
 use rustix::pipe::{PipeFlags, pipe_with};
-use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use vmclient::avf_aidl::service::VirtualMachineConfig;
-use vmclient::{CallError, Error, Event, Manager, Streams, VmInstance};
+use vmclient::{CallError, Error, Event, Manager, ManagerOptions, Streams, VmInstance};
 
 /// How long the manager or a VMM may take before the user is told what is being waited for.
 const SLOW: Duration = Duration::from_secs(8);
@@ -33,8 +33,8 @@ const SLOW: Duration = Duration::from_secs(8);
 pub(crate) struct Request<'a> {
     /// The VM's name.
     pub(crate) name: &'a str,
-    /// The manager's program.
-    pub(crate) program: &'a Path,
+    /// How the manager is started.
+    pub(crate) manager: ManagerOptions,
     /// Whether it is the one for early VMs.
     pub(crate) early: bool,
     /// What is seen of the guest.
@@ -64,7 +64,7 @@ pub(crate) fn run(
         request.verbose || log_level.is_some(),
     );
     let lines = log.clone();
-    let mut options = manager::options(request.program).on_log(move |line| lines.line(line));
+    let mut options = request.manager.clone().on_log(move |line| lines.line(line));
     if request.verbose && log_level.is_none() {
         options = options.env(LOG_VARIABLE, "info");
     }
@@ -147,7 +147,11 @@ fn live(
         console_out: Some(console_out),
         console_in: Some(console_in),
         log: Some(log_out),
-        device_tree: None,
+        device_tree: files
+            .device_tree
+            .as_ref()
+            .map(DeviceTree::descriptor)
+            .transpose()?,
     };
     let delay = Delay::tell(
         progress,
@@ -156,6 +160,9 @@ fn live(
     )?;
     let vm = manager.create_vm(&config, streams)?;
     drop(delay);
+    if let Some(tree) = &files.device_tree {
+        tree.clear()?;
+    }
     // Its files are open in the manager now, and need not be here.
     drop(config);
     let cid = vm.cid();
@@ -217,6 +224,18 @@ fn live(
     let ended = started
         .map(|()| log.release())
         .and_then(|()| vm.wait_for_death(None));
+    if let Some(tree) = &files.device_tree
+        && ended.is_ok()
+        && tree.is_empty()
+    {
+        progress.note(
+            Instant::now(),
+            format_args!(
+                "the VMM has written no device tree to {}",
+                tree.path().display()
+            ),
+        );
+    }
     let code = vm.payload_exit_code();
     let has_told_error = vm.guest_error().is_some();
     drop(vm);

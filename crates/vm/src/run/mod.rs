@@ -2,6 +2,7 @@
 //! `vm run`: one VM, from its description to its end.
 
 mod delay;
+mod device_tree;
 mod files;
 mod host_console;
 mod hub;
@@ -11,13 +12,12 @@ mod progress;
 mod sink;
 mod verdict;
 
-use crate::cli::common::Topology;
 use crate::cli::run::RunArgs;
 use crate::earlycon;
 use crate::manager;
 use anyhow::{Context, Result};
 use std::process::ExitCode;
-use vm_config::{CpuTopology, MemoryMib, VmConfig};
+use vm_config::{MemoryMib, VmConfig};
 use vmclient::avf_aidl::service::{VirtualMachineConfig, VirtualMachineRawConfig};
 
 /// Runs a VM and waits for its end.
@@ -31,7 +31,7 @@ pub(crate) fn run(args: &RunArgs, verbose: bool) -> Result<ExitCode> {
     }
     let request = life::Request {
         name: &name,
-        program: &program,
+        manager: manager::options(&program, &args.manager),
         early: args.early,
         debug: &args.debug,
         verbose,
@@ -55,10 +55,7 @@ fn description(args: &RunArgs) -> Result<VmConfig> {
         config.memory = Some(MemoryMib::try_from(size.mib()).context("cannot use --mem")?);
     }
     if let Some(topology) = machine.cpu_topology {
-        config.cpu_topology = match topology {
-            Topology::OneCpu => CpuTopology::OneCpu,
-            Topology::MatchHost => CpuTopology::MatchHost,
-        };
+        config.cpu_topology = topology;
     }
     config.protected |= machine.protected;
     config.devices.extend(machine.devices.iter().cloned());
@@ -86,7 +83,7 @@ mod tests {
     use super::*;
     use crate::cli::{Cli, Command};
     use clap::Parser;
-    use vmclient::avf_aidl::service::cpu_options::CpuTopology::MatchHost;
+    use vmclient::avf_aidl::service::cpu_options::CpuTopology::{CpuCount, MatchHost};
 
     #[test]
     fn options_overrule_the_description() {
@@ -116,6 +113,8 @@ mod tests {
         assert_eq!((&*raw.name, raw.memoryMib, raw.gdbPort), ("n", 128, 1234));
         assert!(matches!(raw.cpuOptions.cpuTopology, MatchHost(true)));
         assert!(raw.protectedVm && raw.hugePages && raw.networkSupported && raw.boostUclamp);
+        let counted = parsed(&["--cpu-topology", "cpu_count=3"]);
+        assert!(matches!(counted.cpuOptions.cpuTopology, CpuCount(3)));
         let devices = &raw.deviceAssignmentConfig.devices;
         assert_eq!(
             format!("{devices:?}"),
