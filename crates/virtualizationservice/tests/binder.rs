@@ -13,9 +13,11 @@
 
 mod harness;
 
-use harness::{Daemon, OfAndroid15 as _, listed, until};
+use avf_aidl::service::VirtualMachineDebugInfo;
+use harness::{CLIENT, Daemon, OfAndroid15 as _, listed, until};
 use rustix::fs::{FlockOperation, flock};
-use service_client::{Kernel, SERVICE_NAME, Service, Way, connect_by, device};
+use service_client::wire::{Allocated, ListedVm, Release, Wire};
+use service_client::{Kernel, SERVICE_NAME, Service, Way, connect_as, connect_by, device};
 use std::fs::File;
 use std::os::unix::fs::symlink;
 use std::path::Path;
@@ -38,6 +40,45 @@ fn connect(root: &Path) -> Service {
         found.is_some()
     });
     found.unwrap()
+}
+
+/// A manager of Android 16 QPR2, in a process of its own: this one speaks as in Android 15.
+#[test]
+fn client() {
+    let Some(root) = std::env::var_os(CLIENT) else {
+        return;
+    };
+    let wire = Wire::named(Release::V16Qpr);
+    let service = connect_as(Path::new(&root), &[Way::KernelBinder], wire);
+    let service = service.unwrap().unwrap();
+    let internal = service.internal();
+    let Allocated::Plain(context) = internal.allocate("vm", 1).unwrap() else {
+        panic!("an object");
+    };
+    let info = VirtualMachineDebugInfo {
+        name: "registered".to_owned(),
+        ..Default::default()
+    };
+    let vm = ListedVm::new(info);
+    internal.register_vm(context.cid, &vm.object()).unwrap();
+    let list = internal.debug_list_vms().unwrap();
+    let listed = list.iter().find(|vm| vm.cid == context.cid).unwrap();
+    assert_eq!(listed.name, "registered");
+}
+
+/// The VM that another process registers goes with it.
+fn registered_vms(root: &Path) {
+    let before = std::fs::read_dir(root.join("run/virtualizationservice/vms"));
+    let count = before.unwrap().count();
+    let ended = Command::new("/proc/self/exe")
+        .args(["--exact", "client", "--nocapture"])
+        .env(CLIENT, root)
+        .status();
+    assert!(ended.unwrap().success());
+    until("the registered VM's end", || {
+        let now = std::fs::read_dir(root.join("run/virtualizationservice/vms"));
+        now.unwrap().count() == count
+    });
 }
 
 #[test]
@@ -101,6 +142,8 @@ fn contexts_over_kernel_binder() {
     display.waitDisplayService().unwrap();
     display.clearDisplayService().unwrap();
 
+    registered_vms(daemon.root.path());
+
     let held = service.binder().allocateGlobalVmContext(44).unwrap();
     let holder = File::open(held.getTemporaryDirectory().unwrap()).unwrap();
     flock(&holder, FlockOperation::LockExclusive).unwrap();
@@ -113,9 +156,9 @@ fn contexts_over_kernel_binder() {
             .is_ok_and(|vms| vms.len() == 1)
     });
     let next = service.binder().allocateGlobalVmContext(45).unwrap();
-    assert_eq!(next.getCid().unwrap(), 2051);
+    assert_eq!(next.getCid().unwrap(), 2052);
     drop(holder);
-    assert_eq!(listed(&service.binder()), [2051]);
+    assert_eq!(listed(&service.binder()), [2052]);
     assert!(daemon.terminate().success(), "{}", daemon.log_text());
     let gone = Kernel::open(Path::new("/")).unwrap().get(SERVICE_NAME);
     assert!(gone.is_ok());

@@ -402,6 +402,63 @@ fn registered_vms_say_what_they_are_and_take_their_contexts_along() {
 }
 
 #[test]
+fn vms_of_a_named_release_are_asked_as_it_has_it() {
+    for (release, name) in [
+        ("16", ""),
+        ("16-qpr", "vm"),
+        ("17", "vm"),
+        ("17.1", "newer"),
+    ] {
+        let daemon = Daemon::start(&["--wire", release]);
+        let manager = raw::connect_as(&daemon, Wire::named(Release::V16Qpr));
+        let caller = Caller::connect(&daemon);
+        assert_eq!(caller.call(2, &[]).unwrap()[2], 2048);
+        let (newer, resumed) = raw::vm_of_17_1("newer");
+        let vm = match release {
+            "17.1" => newer,
+            _ => raw::vm_of_16_qpr2("vm"),
+        };
+        manager.internal().register_vm(2048, &vm).unwrap();
+        let list = manager.internal().debug_list_vms().unwrap();
+        assert_eq!(list[0].name, name, "{release}");
+        assert!(!resumed());
+    }
+}
+
+#[test]
+fn a_vm_that_does_not_answer_holds_nobody_up() {
+    let daemon = Daemon::start(&[]);
+    let manager = raw::connect_as(&daemon, Wire::named(Release::V16Qpr));
+    let silent = raw::connect_as(&daemon, Wire::named(Release::V16Qpr));
+    let caller = Caller::connect(&daemon);
+    assert_eq!(
+        [(); 2].map(|()| caller.call(2, &[]).unwrap()[2]),
+        [2048, 2049]
+    );
+    let (vm, answer) = raw::vm_that_waits();
+    silent.internal().register_vm(2048, &vm).unwrap();
+    let other = ListedVm::new(raw::info("other", 2049));
+    manager
+        .internal()
+        .register_vm(2049, &other.object())
+        .unwrap();
+    for _ in 0..3 {
+        let list = manager.internal().debug_list_vms().unwrap();
+        assert_eq!(list.len(), 2);
+        assert_eq!(list[0].name, "");
+    }
+    // Whoever was asked before it is known; from the second time on it is not asked at all.
+    assert_eq!(
+        manager.internal().debug_list_vms().unwrap()[1].name,
+        "other"
+    );
+    drop(answer);
+    until("the answer", || {
+        manager.internal().debug_list_vms().unwrap()[0].name == "late"
+    });
+}
+
+#[test]
 fn other_users_vms_stay_theirs() {
     if !rustix::process::geteuid().is_root() {
         skip::skip!("only root can run processes of other users");

@@ -14,8 +14,9 @@ use std::io::{BufRead, BufReader, Write};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
 
 /// A part of a call.
 #[derive(Debug, Clone, Copy)]
@@ -319,6 +320,39 @@ pub fn vm_of_16_qpr2(name: &'static str) -> SIBinder {
         was_resumed: Arc::default(),
     };
     LocalBinder::new(vm).as_binder()
+}
+
+/// A VM that says what it is when what is returned with it is dropped.
+pub fn vm_that_waits() -> (SIBinder, Sender<()>) {
+    struct Waits(Mutex<Receiver<()>>, Vm);
+    impl Remotable for Waits {
+        fn descriptor() -> &'static str {
+            Vm::descriptor()
+        }
+
+        fn on_transact(
+            &self,
+            code: TransactionCode,
+            reader: &mut Parcel,
+            reply: &mut Parcel,
+        ) -> rsbinder::Result<()> {
+            let _ = self.0.lock().unwrap().recv();
+            self.1.on_transact(code, reader, reply)
+        }
+
+        fn on_dump(&self, _: &mut dyn Write, _: &[String]) -> rsbinder::Result<()> {
+            Ok(())
+        }
+    }
+    let (sender, receiver) = channel();
+    let vm = Vm {
+        name: "late",
+        debug_info: 15,
+        has_instance_id: true,
+        was_resumed: Arc::default(),
+    };
+    let waits = Waits(Mutex::new(receiver), vm);
+    (LocalBinder::new(waits).as_binder(), sender)
 }
 
 /// A group that another user's manager is in.
