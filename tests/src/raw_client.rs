@@ -8,6 +8,8 @@ use rsbinder::{
     Binder, Interface, Parcel, ParcelFileDescriptor, Remotable, SIBinder, StatusCode,
     TransactionCode,
 };
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 use vmclient::{Detached, ManagerOptions};
@@ -37,7 +39,7 @@ pub struct RawClient {
     pub service: SIBinder,
     log: Arc<Mutex<String>>,
     session: Session,
-    _manager: Detached,
+    manager: Detached,
 }
 
 struct Session(RpcSession);
@@ -212,7 +214,7 @@ impl RawClient {
             service: session.get_root().unwrap(),
             log,
             session: Session(session),
-            _manager: manager,
+            manager,
         }
     }
 
@@ -223,6 +225,19 @@ impl RawClient {
     #[must_use]
     pub fn log(&self) -> String {
         self.log.lock().unwrap().clone()
+    }
+
+    /// The most memory that the manager has taken, in KiB.
+    ///
+    /// # Panics
+    /// If it has ended.
+    #[must_use]
+    pub fn peak_memory_kib(&self) -> u64 {
+        let path = format!("/proc/{}/status", self.manager.process_id);
+        let status = std::fs::read_to_string(path).unwrap();
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let number = peak.unwrap().trim().trim_end_matches(" kB");
+        number.parse().unwrap()
     }
 
     /// Waits until a line of the log has all of `parts`.
@@ -321,6 +336,19 @@ impl RawClient {
     /// Ends the session.
     pub fn close(self) {
         drop(self.session);
+    }
+
+    /// Ends the manager, and waits until it is gone.
+    ///
+    /// # Panics
+    /// If it does not end.
+    pub fn end(self) {
+        let pid = Pid::from_raw(self.manager.process_id.cast_signed()).unwrap();
+        let pidfd = pidfd_open(pid, PidfdFlags::empty()).unwrap();
+        drop(self);
+        let timeout = Timespec::try_from(PATIENCE).unwrap();
+        let count = poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], Some(&timeout)).unwrap();
+        assert!(count > 0, "the manager does not end");
     }
 }
 

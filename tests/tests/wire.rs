@@ -298,3 +298,27 @@ lives! {
     a_client_of_17: A17,
     a_client_of_17_1: A17_1,
 }
+
+/// `early_virtmgr` knows the same releases. One of them runs a guest.
+#[test]
+fn early_clients_of_every_release() {
+    host::run("early_clients_of_every_release", |host| {
+        for layout in Layout::ALL {
+            let client = RawClient::start(host, "early_virtmgr", layout);
+            let files = Files::new(host, "vm", &[]);
+            let vm = files
+                .create(&client)
+                .unwrap_or_else(|e| panic!("{}: {e:?}\n{}", layout.name(), client.log()));
+            expect_recognised(&client, layout);
+            assert_eq!(state(&client, &vm), NOT_STARTED);
+            if layout == Layout::A16 {
+                let ready = ReadyVm::start(&client, vm);
+                assert_eq!(ready.service(&client).addInteger(1, 1).unwrap(), 2);
+                drop(ready);
+            } else {
+                drop(vm);
+            }
+            client.end();
+        }
+    });
+}

@@ -22,6 +22,8 @@ use wire_bytes::{Layout, Message, Value, Writer};
 
 /// How long an answer to bad input may take on a busy machine.
 const BOUND: Duration = Duration::from_secs(10);
+/// By how many KiB bad input may make the manager grow: 1 MiB, and as much for buffers of its session.
+const GROWTH: u64 = 2048;
 /// The releases by the names that errors have for them.
 const TITLES: [&str; 9] = [
     "Android 15",
@@ -331,15 +333,26 @@ fn bad_input(host: &Host, layout: Layout) {
     let client = RawClient::start(host, "virtmgr", layout);
     let files = Files::new(host, layout.name(), &[]);
     let good = files.message(layout);
+    // What the manager allocates once.
+    drop(files.create(&client).unwrap());
+    let before = client.peak_memory_kib();
+    let mut slowest = (Duration::ZERO, String::new());
     for (what, message) in faults(&good) {
         let begin = Instant::now();
         let answer = files.send(&client, &message);
         let took = begin.elapsed();
         let text = refused(&what, answer);
+        slowest = slowest.max((took, what.clone()));
         assert!(took < BOUND, "{what}: {took:?}");
         assert!(!text.contains('\n'), "{what}: {text}");
         expect_alive(&client, &what);
     }
+    let grown = client.peak_memory_kib() - before;
+    println!(
+        "{}: answers within {slowest:?}, {grown} KiB more",
+        layout.name()
+    );
+    assert!(grown <= GROWTH, "{}: {grown} KiB", layout.name());
     // Descriptors of the wrong kind.
     let socket = std::os::unix::net::UnixStream::pair().unwrap().0;
     let mut wrong = Files::new(host, layout.name(), &[]);

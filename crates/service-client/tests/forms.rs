@@ -27,9 +27,12 @@ use std::io::Write;
 use std::os::unix::net::UnixListener;
 use std::sync::{Arc, Mutex};
 
+/// Transaction codes, and the words of their arguments.
+type Calls = Vec<(u32, Vec<i32>)>;
+
 /// Notes what is called and refuses it.
 #[derive(Default)]
-struct Recorder(Arc<Mutex<Vec<(u32, Vec<i32>)>>>);
+struct Recorder(Arc<Mutex<Calls>>);
 
 impl Remotable for Recorder {
     fn descriptor() -> &'static str {
@@ -55,8 +58,8 @@ impl Remotable for Recorder {
     }
 }
 
-/// The last call that `call` makes to a service of `release`, if it makes one.
-fn sent(release: Release, calls: &[&dyn Fn(&Internal)]) -> Vec<(u32, Vec<i32>)> {
+/// What arrives at a service of `release` when these calls are made.
+fn sent(release: Release, calls: &[&dyn Fn(&Internal)]) -> Calls {
     let root = tempfile::tempdir().unwrap();
     let path = root.path().join(SOCKET);
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -77,8 +80,7 @@ fn sent(release: Release, calls: &[&dyn Fn(&Internal)]) -> Vec<(u32, Vec<i32>)> 
     for call in calls {
         call(service.internal());
     }
-    let noted = noted.lock().unwrap().clone();
-    noted
+    noted.lock().unwrap().clone()
 }
 
 fn refused<T>(answer: BinderResult<T>) {
@@ -165,7 +167,7 @@ fn words_of_all() -> [Vec<i32>; 17] {
     ]
 }
 
-fn with_codes(codes: [u32; 17]) -> Vec<(u32, Vec<i32>)> {
+fn with_codes(codes: [u32; 17]) -> Calls {
     codes.into_iter().zip(words_of_all()).collect()
 }
 
