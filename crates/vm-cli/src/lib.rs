@@ -85,7 +85,7 @@ pub enum Command {
 /// Arguments of `vm info`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Each \"no\" comes with what to do about it.\n\nExit status:\nThe exit status is always 0: a missing feature is not an error.\n\nExamples:\n  vm info\n  vm info --json | jq .kvm\n\nSee also: vm-check-feature-enabled(1), avf-permissions.json(5), virtmgr(8)"
+    after_help = "Each \"no\" comes with what to do about it. The last line is the host's debug policy, as managers since Android 16 tell it.\n\nExit status:\nThe exit status is always 0: a missing feature is not an error.\n\nExamples:\n  vm info\n  vm info --json | jq .kvm\n\nSee also: vm-check-feature-enabled(1), avf-permissions.json(5), virtmgr(8)"
 )]
 pub struct InfoArgs {
     /// Print JSON
@@ -99,7 +99,7 @@ pub struct InfoArgs {
 /// Arguments of `vm check-feature-enabled`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "The features are DICE_CHANGES, LLPVM_CHANGES, MULTI_TENANT, NETWORK, REMOTE_ATTESTATION and VENDOR_MODULES.\n\nExit status:\n0 if the feature is enabled, 1 if it is not, 2 if the manager cannot be asked.\n\nExamples:\n  vm check-feature-enabled VENDOR_MODULES\n  vm check-feature-enabled com.android.kvm.NETWORK && vm run guest.json -n\n\nSee also: vm-info(1)"
+    after_help = "The features are ADVANCE_MULTITENANCY, DICE_CHANGES, LLPVM_CHANGES, MULTI_TENANT, NETWORK, REMOTE_ATTESTATION and VENDOR_MODULES.\n\nExit status:\n0 if the feature is enabled, 1 if it is not, 2 if the manager cannot be asked.\n\nExamples:\n  vm check-feature-enabled VENDOR_MODULES\n  vm check-feature-enabled com.android.kvm.NETWORK && vm run guest.json -n\n\nSee also: vm-info(1)"
 )]
 pub struct FeatureArgs {
     /// The feature, with or without the prefix com.android.kvm.

@@ -40,7 +40,7 @@ These variables are passed to the manager.
 
 Examples:
   vm run guest.json
-  vm run guest.json -m 2G --cpu-topology match_host
+  vm run guest.json -m 2G --cpu-topology cpu_count=4
   vm run guest.json -c                   attach this terminal to the console
   vm run guest.json > console.txt
   vm run guest.json --console console.txt --log log.txt

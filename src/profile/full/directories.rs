@@ -32,6 +32,17 @@ pub(super) fn list(host: &Host) -> Vec<VirtualMachineDebugInfo> {
     found
 }
 
+/// Adds to what the global service knows of a VM what is in its directory: services of Android 15 know no
+/// names, and none before Android 17.1 knows instance ids.
+pub(super) fn complete(known: &mut VirtualMachineDebugInfo, found: VirtualMachineDebugInfo) {
+    if known.name.is_empty() {
+        known.name = found.name;
+    }
+    if known.instanceId == [0; 64] {
+        known.instanceId = found.instanceId;
+    }
+}
+
 /// The VM whose directory is `path`, if its manager lives. The directory's lock is not tried: that could
 /// make a claim by its manager fail.
 fn running(path: &Path) -> Option<VirtualMachineDebugInfo> {
@@ -57,6 +68,25 @@ mod tests {
     use vm_directory::{OWNER, Process};
 
     #[test]
+    fn what_the_service_does_not_know_is_added() {
+        let named = |name: &str, byte| VirtualMachineDebugInfo {
+            name: name.into(),
+            instanceId: [byte; 64],
+            ..Default::default()
+        };
+        for (known, expected) in [
+            (named("", 0), ("found", 2)),
+            (named("known", 0), ("known", 2)),
+            (named("", 1), ("found", 1)),
+            (named("known", 1), ("known", 1)),
+        ] {
+            let mut vm = known;
+            complete(&mut vm, named("found", 2));
+            assert_eq!((&*vm.name, vm.instanceId[63]), expected);
+        }
+    }
+
+    #[test]
     fn a_vm_is_listed_without_waiting_for_it_or_following_a_link() {
         let base = tempfile::tempdir().unwrap();
         let base = base.path().canonicalize().unwrap();
@@ -64,7 +94,11 @@ mod tests {
         for cid in ["100", "101", "102", "103"] {
             fs::create_dir(path(cid)).unwrap();
         }
-        let note = format!("client 7\nmanager {}\nconsole /x\n", Process::this());
+        let id = "0123456789abcdef".repeat(8);
+        let note = format!(
+            "name a b\nclient 7\nmanager {}\nconsole /x\ninstance {id}\n",
+            Process::this()
+        );
         fs::write(path("100").join(OWNER), &note).unwrap();
         let pipe = path("101").join(OWNER);
         let kind = rustix::fs::FileType::Fifo;
@@ -74,6 +108,8 @@ mod tests {
         let vm = running(&path("100")).unwrap();
         assert_eq!((vm.cid, vm.requesterPid), (100, 7));
         assert_eq!(vm.hostConsoleName.as_deref(), Some("/x"));
+        let id = [0x01, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef].repeat(8);
+        assert_eq!((&*vm.name, &vm.instanceId[..]), ("a b", &id[..]));
         for cid in ["101", "102", "103", "104"] {
             assert!(running(&path(cid)).is_none(), "{cid}");
         }

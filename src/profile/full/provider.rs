@@ -261,9 +261,7 @@ impl Profile for Full {
         let mut all = known.unwrap_or_default();
         for vm in directories::list(&self.host) {
             match all.iter_mut().find(|other| other.cid == vm.cid) {
-                // Services of Android 15 do not know names.
-                Some(known) if known.name.is_empty() => known.name = vm.name,
-                Some(_) => {}
+                Some(known) => directories::complete(known, vm),
                 None => all.push(vm),
             }
         }

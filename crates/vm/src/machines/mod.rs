@@ -34,6 +34,8 @@ pub(crate) struct Machine {
     pub(crate) is_early: bool,
     /// What its manager wrote; none if another user's may not be read.
     pub(crate) note: Option<Note>,
+    /// Its name, if a list has it and the note may not be read.
+    listed_name: Option<String>,
     /// The process for which it was created.
     pub(crate) client: Option<i32>,
     /// Its host console.
@@ -43,7 +45,10 @@ pub(crate) struct Machine {
 impl Machine {
     /// The VM's name, if it may be known.
     pub(crate) fn name(&self) -> Option<&str> {
-        self.note.as_ref().map(|note| note.name.as_str())
+        match &self.note {
+            Some(note) => Some(&note.name),
+            None => self.listed_name.as_deref(),
+        }
     }
 
     /// The VM in messages: `demo (CID 2048)`.
@@ -103,6 +108,7 @@ impl Machine {
             is_early,
             client: note.as_ref().and_then(|note| note.client),
             console: note.as_ref().and_then(|note| note.console.clone()),
+            listed_name: None,
             note,
         })
     }
@@ -158,6 +164,7 @@ fn of_manager(program: &Path, args: &ManagerArgs) -> Result<Vec<Machine>> {
                     uid: uid.unwrap_or(found.uid),
                     client: Some(info.requesterPid),
                     console: info.hostConsoleName.or(found.console.clone()),
+                    listed_name: Some(info.name).filter(|name| !name.is_empty()),
                     ..found
                 }),
                 // Ended since, or in a directory that this user may not even see.
@@ -168,6 +175,8 @@ fn of_manager(program: &Path, args: &ManagerArgs) -> Result<Vec<Machine>> {
                     uid: uid?,
                     is_early: false,
                     note: None,
+                    // Managers before Android 16 do not tell it.
+                    listed_name: Some(info.name).filter(|name| !name.is_empty()),
                     client: Some(info.requesterPid),
                     console: info.hostConsoleName,
                 })
@@ -225,9 +234,21 @@ pub(crate) mod tests {
             uid: rustix::process::geteuid().as_raw(),
             is_early: false,
             note: Some(Note::parse(&format!("name {name}\nclient 1\n"))),
+            listed_name: None,
             client: Some(1),
             console: None,
         }
+    }
+
+    #[test]
+    fn a_name_comes_from_the_note_or_else_from_a_list() {
+        let mut vm = machine(9, "noted");
+        vm.listed_name = Some("listed".to_owned());
+        assert_eq!(vm.name(), Some("noted"));
+        vm.note = None;
+        assert_eq!(vm.title(), "listed (CID 9)");
+        vm.listed_name = None;
+        assert_eq!((vm.name(), &*vm.title()), (None, "CID 9"));
     }
 
     #[test]
