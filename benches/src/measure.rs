@@ -17,6 +17,8 @@ use vmclient::{Manager, ManagerOptions, Stderr};
 
 /// Where the VMM of [`exec`] notes when it was executed.
 const NOTE_VARIABLE: &str = "BENCH_VMM_NOTE";
+/// The release that is spoken to the manager; the newest without it.
+const WIRE_VARIABLE: &str = "BENCH_WIRE";
 
 /// The machine's monotonic clock, the same in all processes, in nanoseconds.
 fn now() -> Result<i128> {
@@ -44,7 +46,16 @@ pub(crate) fn bare(program: &Path) -> Result<Duration> {
 
 /// The manager that is measured, without its warnings.
 fn quiet(host: &Host) -> ManagerOptions {
-    ManagerOptions::new(host.dist.path("early_virtmgr")).env("VIRTMGR_LOG", "error")
+    options(host).env("VIRTMGR_LOG", "error")
+}
+
+/// The manager that is measured. An older one is spoken to in its own release, which the variable names.
+fn options(host: &Host) -> ManagerOptions {
+    let options = ManagerOptions::new(host.dist.path("early_virtmgr"));
+    match env::var(WIRE_VARIABLE).map(|name| name.parse()) {
+        Ok(Ok(release)) => options.release(release),
+        _ => options,
+    }
 }
 
 /// Fork of a manager until it says that it is ready, and until a session with it is set up.
@@ -65,7 +76,7 @@ pub(crate) fn exec(host: &Host) -> Result<Duration> {
         fs::hard_link(env::current_exe()?, &vmm)?;
     }
     let _ = fs::remove_file(&note);
-    let options = ManagerOptions::new(host.dist.path("early_virtmgr"))
+    let options = options(host)
         .env("VIRTMGR_VMM", &vmm)
         .env("VIRTMGR_LOG", "off")
         .env(NOTE_VARIABLE, &note)
