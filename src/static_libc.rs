@@ -43,6 +43,21 @@ unsafe extern "C" fn __isoc99_sscanf(
     }
 }
 
+/// The same, as glibc calls it from version 2.38 on.
+///
+/// # Safety
+/// As for [`__isoc99_sscanf`].
+#[unsafe(no_mangle)]
+unsafe extern "C" fn __isoc23_sscanf(
+    text: *const c_char,
+    format: *const c_char,
+    start: *mut c_ulong,
+    end: *mut c_ulong,
+) -> c_int {
+    // SAFETY: the caller promises the same.
+    unsafe { __isoc99_sscanf(text, format, start, end) }
+}
+
 /// The two numbers before the first blank, in hexadecimal with a hyphen between them.
 fn range(text: &[u8]) -> Option<(c_ulong, c_ulong)> {
     let text = std::str::from_utf8(text).ok()?;
@@ -60,7 +75,7 @@ mod tests {
         let (mut start, mut end) = (7, 7);
         // SAFETY: two strings, and pointers to two numbers.
         let count = unsafe {
-            __isoc99_sscanf(text.as_ptr(), format.as_ptr(), &raw mut start, &raw mut end)
+            __isoc23_sscanf(text.as_ptr(), format.as_ptr(), &raw mut start, &raw mut end)
         };
         (count, start, end)
     }

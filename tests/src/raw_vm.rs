@@ -150,6 +150,26 @@ impl Files {
             .map(Answer::object)
     }
 
+    /// Calls createVm with the config's field at `place` set to `value`.
+    ///
+    /// # Errors
+    /// What the manager answers.
+    ///
+    /// # Panics
+    /// If the layout has no such field, or it has another type.
+    pub fn create_with(
+        &self,
+        client: &RawClient,
+        place: usize,
+        value: Value,
+    ) -> Result<SIBinder, Failure> {
+        let layout = client.layout;
+        let mut config = self.config(layout);
+        fields_of(&mut config)[place] = value;
+        let message = Writer::default().create_vm(layout, &config, &streams(layout));
+        self.send(client, &message).map(Answer::object)
+    }
+
     /// Calls createVm with arguments that may be of any form.
     ///
     /// # Errors

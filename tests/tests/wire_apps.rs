@@ -23,6 +23,14 @@ const ANDROID_VM_INSTANCE: i32 = 1;
 const ENCRYPTEDSTORE: i32 = 2;
 /// `DeathReason.KILLED`.
 const KILLED: i32 = 1;
+/// The app, whose files are those that [`make`] makes.
+const APP: App<'_> = App {
+    name: VM,
+    apk: 0,
+    idsig: 1,
+    instance: 2,
+    binary: PAYLOAD,
+};
 /// Bytes of images.
 const IMAGE: i32 = 10 << 20;
 
@@ -79,15 +87,8 @@ fn run(host: &Host, apk: &Path, layout: Layout) {
     let name = layout.name();
     let client = RawClient::start(host, "virtmgr", layout);
     let files = make(&client, host, apk);
-    let app = App {
-        name: VM,
-        apk: 0,
-        idsig: 1,
-        instance: 2,
-        binary: PAYLOAD,
-    };
     let streams = vec![Value::Null; layout.files()];
-    let message = Writer::default().create_vm(layout, &app_config(layout, &app), &streams);
+    let message = Writer::default().create_vm(layout, &app_config(layout, &APP), &streams);
     let vm = client
         .service("createVm", &[Part::Message(&message, &files)])
         .unwrap_or_else(|e| panic!("{name}: createVm: {e:?}\n{}", client.log()))
@@ -121,6 +122,73 @@ fn run(host: &Host, apk: &Path, layout: Layout) {
     );
     drop((demo, ready));
     client.close();
+}
+
+/// Without a custom config, 15 and 15 QPR1 write the same createVm: the calls after it tell them apart.
+fn run_plain(host: &Host, apk: &Path, layout: Layout) {
+    let name = layout.name();
+    let client = RawClient::start(host, "virtmgr", layout);
+    let files = make(&client, host, apk);
+    let mut config = app_config(layout, &APP);
+    let place = layout
+        .app_config()
+        .fields
+        .iter()
+        .position(|field| field.name == "customConfig");
+    let Value::Union(_, fields) = &mut config else {
+        panic!("{config:?}");
+    };
+    let Value::Parcelable(values) = &mut **fields else {
+        panic!("{fields:?}");
+    };
+    values[place.unwrap()] = Value::Null;
+    let streams = vec![Value::Null; layout.files()];
+    let message = Writer::default().create_vm(layout, &config, &streams);
+    let answer = client.service("createVm", &[Part::Message(&message, &files)]);
+    let vm = answer
+        .unwrap_or_else(|e| panic!("{name}: {e:?}\n{}", client.log()))
+        .object();
+    client.expect_in_log(&["speaks the wire of Android 15 or Android 15 QPR1, by createVm"]);
+    let ready = ReadyVm::start(&client, vm);
+    // connectVsock has another code in each; setMemoryBalloon of 15 QPR1 has that of 15.
+    let demo = ready.service(&client);
+    assert_eq!(demo.addInteger(40, 2).unwrap(), 42, "{name}");
+    client.expect_in_log(&[&format!(
+        "speaks the wire of {}, by connectVsock",
+        title(layout)
+    )]);
+    if layout.machine_code("suspend").is_some() {
+        client.machine(&ready.vm, "suspend", &[]).unwrap().void();
+        client.machine(&ready.vm, "resume", &[]).unwrap().void();
+        assert_eq!(demo.addInteger(1, 2).unwrap(), 3, "{name}");
+    }
+    client.machine(&ready.vm, "stop", &[]).unwrap().void();
+    assert_eq!(
+        ready.calls.wait(ON_DIED, &client),
+        [ready.cid, KILLED],
+        "{name}"
+    );
+    drop((demo, ready));
+    client.close();
+}
+
+fn title(layout: Layout) -> &'static str {
+    if layout == Layout::A15 {
+        "Android 15"
+    } else {
+        "Android 15 QPR1"
+    }
+}
+
+#[test]
+fn apps_of_releases_that_write_the_same() {
+    host::run("apps_of_releases_that_write_the_same", |host| {
+        let Some(apps) = Apps::new(host) else { return };
+        let apk = apps.apk("app.apk", &[apps.payload()]);
+        for layout in [Layout::A15, Layout::A15Qpr1] {
+            run_plain(host, &apk, layout);
+        }
+    });
 }
 
 #[test]

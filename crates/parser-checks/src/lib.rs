@@ -10,6 +10,7 @@
 
 mod apk;
 mod disks;
+mod global;
 mod payload;
 mod policy;
 mod vsock;
@@ -53,6 +54,7 @@ targets! {
     metadata: payload,
     nbd: disks,
     payload_config: payload,
+    service_call: global,
     signing_block: apk,
     sparse: disks,
     vbmeta: payload,

@@ -173,6 +173,7 @@ changed_seeds! {
     metadata,
     nbd,
     payload_config,
+    service_call,
     signing_block,
     sparse,
     vbmeta,

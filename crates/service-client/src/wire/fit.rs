@@ -143,25 +143,23 @@ impl Words<'_> {
         (self.parcel.data_position() - start == size).then_some(())
     }
 
-    /// A length in UTF-16 units, the units, a NUL; none of the units is one. What pads it is zero.
+    /// A length in UTF-16 units, the units, a NUL; none of the units is one, and together they are a
+    /// text. What pads it is zero.
     fn text(&mut self) -> Option<()> {
         let length = usize::try_from(self.word()?).ok()?;
         let words = (length.checked_add(1)?).div_ceil(2);
         if words > self.parcel.data_avail() / 4 {
             return None;
         }
-        for word in 0..words {
-            let bytes = self.word()?.to_le_bytes();
-            for (half, unit) in [[bytes[0], bytes[1]], [bytes[2], bytes[3]]]
-                .iter()
-                .enumerate()
-            {
-                if (*unit == [0, 0]) != (word * 2 + half >= length) {
-                    return None;
-                }
-            }
+        let mut units = Vec::with_capacity(words * 2);
+        for _ in 0..words {
+            let [a, b, c, d] = self.word()?.to_le_bytes();
+            units.extend([u16::from_le_bytes([a, b]), u16::from_le_bytes([c, d])]);
         }
-        Some(())
+        let (text, rest) = units.split_at_checked(length)?;
+        let is_text =
+            !text.contains(&0) && char::decode_utf16(text.iter().copied()).all(|c| c.is_ok());
+        (is_text && rest.iter().all(|unit| *unit == 0)).then_some(())
     }
 
     fn padded_bytes(&mut self, length: usize) -> Option<()> {
@@ -264,6 +262,13 @@ mod tests {
             let mut one = parcel(|parcel| parcel.write(text));
             assert!(fits(&mut one, &[Argument::Text]), "{text:?}");
         }
+        // Half of a surrogate pair.
+        let mut half = parcel(|parcel| {
+            parcel.write(&1_i32)?;
+            parcel.write(&0xd83d_i32)
+        });
+        assert!(!fits(&mut half, &[Argument::Text]));
+        assert!(fits(&mut half, &[Argument::Int, Argument::Int]));
         let null: Option<String> = None;
         let mut null = parcel(|parcel| parcel.write(&null));
         assert!(!fits(&mut null, &[Argument::Text]));
