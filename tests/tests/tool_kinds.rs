@@ -77,11 +77,12 @@ fn the_payload_of_an_apk_is_run() {
     let _ = apps.apk("app.apk", &[apps.payload()]);
     let _ = apps.apk("more.apk", &[Entry::library("more", b"more".to_vec())]);
     let scratch = tool.scratch();
-    let start = || {
+    let start = |options: &[&str]| {
         let mut command = tool.command();
         command
             .current_dir(&scratch)
             .args(["run-app", "app.apk", "app.idsig", "instance.img"])
+            .args(options)
             .args(["--instance-id-file", "id", "--payload-binary-name", PAYLOAD])
             .args(["--extra-apk", "more.apk", "--extra-idsig", "more.idsig"])
             .args(["--storage", "storage.img", "--storage-size", "1M"])
@@ -91,7 +92,7 @@ fn the_payload_of_an_apk_is_run() {
         vm.expect(READY);
         vm
     };
-    let vm = start();
+    let vm = start(&[]);
     let id = fs::read(scratch.join("id")).unwrap();
     assert_eq!(id.len(), 64);
     assert_eq!(
@@ -106,8 +107,8 @@ fn the_payload_of_an_apk_is_run() {
     assert!(instance.starts_with(b"Android-VM-instance"));
     let _ = tool.success(&["stop", "app"]);
     assert_eq!(vm.finish().0.code(), Some(1));
-    // The second time nothing is made anew.
-    let vm = start();
+    // The second time nothing is made anew, also by a client of another release.
+    let vm = start(&["--wire", "16", "--cpu-topology", "cpu_count=2"]);
     assert_eq!(fs::read(scratch.join("id")).unwrap(), id);
     let _ = tool.success(&["stop", "app"]);
     drop(vm);
@@ -195,6 +196,12 @@ fn a_failure_changes_no_file_and_leaves_none() {
     let storage = ["--storage", "storage.img", "--storage-size", "8000000T"];
     expect(&run(&storage), "storage.img");
     expect(&run(&["--devices", "/sys/none"]), "device");
+    let tree = ["--dump-device-tree", "tree.dtb", "--wire", "15"];
+    expect(&run(&tree), "dumpDtFd is not in the wire of Android 15");
+    expect(
+        &run(&["--dump-device-tree", "none/tree.dtb"]),
+        "none/tree.dtb",
+    );
     tool.outside().expect_nothing_left();
 }
 
