@@ -83,7 +83,13 @@ impl Error {
             ExceptionCode::ServiceSpecific | ExceptionCode::TransactionFailed => Kind::Failure,
             code => Kind::Answer(code),
         };
-        Self::made(kind, what.into(), Some(status.into()))
+        // The words of the answer alone: the exception goes on to the client as one.
+        let words = status.message().filter(|words| !words.is_empty());
+        let cause = match words {
+            Some(words) => Cause::from(words),
+            None => status.into(),
+        };
+        Self::made(kind, what.into(), Some(cause))
     }
 
     /// The VM is `is`, but `call` needs one that is `wanted`.
@@ -173,6 +179,17 @@ impl From<debug_policy::Error> for Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_answer_is_repeated_in_its_own_words() {
+        let answer = |code, words: &str| Error::refused("devices", Status::from((code, words)));
+        let error = answer(ExceptionCode::Security, "not for user 7");
+        assert_eq!(host::chain(&error), "devices: not for user 7");
+        assert_eq!(error.kind(), Kind::Answer(ExceptionCode::Security));
+        let error = answer(ExceptionCode::ServiceSpecific, "");
+        assert_eq!(error.kind(), Kind::Failure);
+        assert!(host::chain(&error).starts_with("devices: "));
+    }
 
     #[test]
     fn an_error_without_words_has_those_of_its_cause() {
