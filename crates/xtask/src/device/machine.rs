@@ -29,6 +29,18 @@ const NESTED: [&str; 2] = [
 const PARAMS: &str =
     "console=ttyS0 loglevel=4 panic=-1 cryptomgr.notests noreplace-smp mitigations=off";
 
+/// Keeps the kernel from starting its second CPU.
+const ONE_CPU: &str = "maxcpus=1";
+
+/// The CPUs that a device's kernel uses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cpus {
+    /// One: nothing runs while code is patched.
+    One,
+    /// Two: faster.
+    Two,
+}
+
 /// How the command ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum End {
@@ -54,9 +66,18 @@ pub(crate) struct Machine {
 
 impl Machine {
     /// A machine with the host's files, a kernel and an initramfs, which it removes.
-    pub(super) fn new(kernel: &Path, initrd: PathBuf, directory: &Path) -> Result<Self> {
+    pub(super) fn new(
+        kernel: &Path,
+        initrd: PathBuf,
+        directory: &Path,
+        cpus: Cpus,
+    ) -> Result<Self> {
         let console = directory.join("console.log");
-        let mut command = qemu(kernel, &initrd, &console, PARAMS);
+        let params = match cpus {
+            Cpus::One => format!("{PARAMS} {ONE_CPU}"),
+            Cpus::Two => PARAMS.to_owned(),
+        };
+        let mut command = qemu(kernel, &initrd, &console, &params);
         command
             .arg("-fsdev")
             .arg("local,id=host,path=/,security_model=none,readonly=on,multidevs=remap")

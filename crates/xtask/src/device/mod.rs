@@ -17,7 +17,7 @@ use crate::steps::{say, step};
 use crate::vmlinux;
 use crate::workspace::{Arch, Workspace};
 use anyhow::{Context, Result, bail, ensure};
-use machine::{End, Machine};
+use machine::{Cpus, End, Machine};
 use orders::Orders;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -66,11 +66,14 @@ pub(crate) struct Device {
     directory: PathBuf,
 }
 
+/// The CPUs of a device for a test, each time that it is started.
+const ATTEMPTS: [Cpus; 3] = [Cpus::Two, Cpus::One, Cpus::One];
+
 /// `cargo xtask device`.
 pub(crate) fn run(args: &Args, installer: Installer) -> Result<ExitCode> {
     installer.provide(&needs()?)?;
     let device = Device::prepare(Workspace::find()?, installer)?;
-    let machine = device.machine(&args.command)?;
+    let machine = device.machine(&args.command, Cpus::Two)?;
     let (end, _) = machine.run(Duration::from_secs(args.timeout), args.verbose)?;
     // As shells have it.
     let code = match end {
@@ -122,7 +125,7 @@ impl Device {
     }
 
     /// A machine that runs `command` in the top of the source tree.
-    pub(crate) fn machine(&self, command: &str) -> Result<Machine> {
+    pub(crate) fn machine(&self, command: &str, cpus: Cpus) -> Result<Machine> {
         let orders = Orders::new(command, &self.workspace, &self.modules)?;
         let mut archive = Archive::default();
         for dir in ["dev", "lib", "lib/modules", "proc", "sys", "device"] {
@@ -137,25 +140,27 @@ impl Device {
             .directory
             .join(format!("initrd-{}.img", std::process::id()));
         write(&initrd, &archive.pack()?)?;
-        Machine::new(&self.kernel, initrd, &self.directory)
+        Machine::new(&self.kernel, initrd, &self.directory, cpus)
     }
 
     /// Runs a command as a step of a test and returns what it printed, and how it ended.
     ///
     /// QEMU's emulation of virtualization has faults of its own: now and then the device's kernel is
-    /// sent into its own page fault handler for ever, or into a breakpoint that is no longer there
-    /// (its init avoids what is known to cause that). A device that crashes is therefore started once
-    /// more, and says so.
+    /// sent into its own page fault handler for ever, or into a breakpoint that is no longer there: one
+    /// CPU patches code that the other is running. (Its init avoids what is known to cause that.) A device
+    /// that crashes is therefore started again, with one CPU, and says so.
     pub(crate) fn test(&self, command: &str, timeout: Duration) -> Result<(End, String)> {
-        for attempt in 1..=2 {
-            match self.machine(command)?.run(timeout, false)? {
-                (End::Crash, _) => {
-                    say!("device: crashed in attempt {attempt} of 2: {command}");
-                }
+        for (attempt, cpus) in ATTEMPTS.into_iter().enumerate() {
+            match self.machine(command, cpus)?.run(timeout, false)? {
+                (End::Crash, _) => say!(
+                    "device: crashed in attempt {} of {}: {command}",
+                    attempt + 1,
+                    ATTEMPTS.len()
+                ),
                 ended => return Ok(ended),
             }
         }
-        bail!("the device crashed twice: {command}")
+        bail!("the device crashed {} times: {command}", ATTEMPTS.len())
     }
 
     /// Where its kernel's modules are.
