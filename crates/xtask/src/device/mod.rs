@@ -66,8 +66,8 @@ pub(crate) struct Device {
     directory: PathBuf,
 }
 
-/// The CPUs of a device for a test, each time that it is started.
-const ATTEMPTS: [Cpus; 3] = [Cpus::Two, Cpus::One, Cpus::One];
+/// How often a device is started for a test, if it crashes.
+const ATTEMPTS: u32 = 3;
 
 /// `cargo xtask device`.
 pub(crate) fn run(args: &Args, installer: Installer) -> Result<ExitCode> {
@@ -147,20 +147,18 @@ impl Device {
     ///
     /// QEMU's emulation of virtualization has faults of its own: now and then the device's kernel is
     /// sent into its own page fault handler for ever, or into a breakpoint that is no longer there: one
-    /// CPU patches code that the other is running. (Its init avoids what is known to cause that.) A device
-    /// that crashes is therefore started again, with one CPU, and says so.
+    /// CPU patches code that the other is running. So it has one CPU for tests, its init avoids what is
+    /// known to crash it, and a device that crashes all the same is started again, and says so.
     pub(crate) fn test(&self, command: &str, timeout: Duration) -> Result<(End, String)> {
-        for (attempt, cpus) in ATTEMPTS.into_iter().enumerate() {
-            match self.machine(command, cpus)?.run(timeout, false)? {
-                (End::Crash, _) => say!(
-                    "device: crashed in attempt {} of {}: {command}",
-                    attempt + 1,
-                    ATTEMPTS.len()
-                ),
+        for attempt in 1..=ATTEMPTS {
+            match self.machine(command, Cpus::One)?.run(timeout, false)? {
+                (End::Crash, _) => {
+                    say!("device: crashed in attempt {attempt} of {ATTEMPTS}: {command}");
+                }
                 ended => return Ok(ended),
             }
         }
-        bail!("the device crashed {} times: {command}", ATTEMPTS.len())
+        bail!("the device crashed {ATTEMPTS} times: {command}")
     }
 
     /// Where its kernel's modules are.
